@@ -1,0 +1,2 @@
+//! Load benchmarks for skyring and its peers.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The servers, the effective configuration, and the doctor.
+fn main() {}

@@ -1,0 +1,1 @@
+//! skyring: a network engine for latency-critical servers on Linux.
