@@ -3,3 +3,5 @@
 pub(crate) mod chain;
 pub(crate) mod frame;
 pub(crate) mod pool;
+pub(crate) mod slots;
+pub(crate) mod wheel;
