@@ -1,0 +1,3 @@
+//! What a core keeps in memory: tables and timers.
+
+pub(crate) mod slots;
