@@ -1,7 +1,4 @@
-//! Where received and outgoing bytes live, and the tables and timers of a core.
+//! What a core keeps in memory: tables and timers.
 
-pub(crate) mod chain;
-pub(crate) mod frame;
-pub(crate) mod pool;
 pub(crate) mod slots;
 pub(crate) mod wheel;
