@@ -113,6 +113,20 @@ impl Driver {
         }
     }
 
+    /// Another descriptor of the same socket.
+    pub(crate) fn duplicate(&mut self, socket: Descriptor) -> io::Result<Descriptor> {
+        match self {
+            Driver::Uring(_) => uring::sockets::duplicate(socket),
+        }
+    }
+
+    /// Fails when somebody listens on `address` already, even if the address may be shared.
+    pub(crate) fn probe_free(&mut self, address: &Address) -> io::Result<()> {
+        match self {
+            Driver::Uring(_) => uring::sockets::probe_free(address),
+        }
+    }
+
     /// Where the socket is bound.
     pub(crate) fn local_address(&self, socket: Descriptor) -> io::Result<Address> {
         match self {

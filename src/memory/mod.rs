@@ -1,4 +1,7 @@
-//! What a core keeps in memory: tables and timers.
+//! Where received and outgoing bytes live, and the tables and timers of a core.
 
+pub(crate) mod chain;
+pub(crate) mod frame;
+pub(crate) mod pool;
 pub(crate) mod slots;
 pub(crate) mod wheel;

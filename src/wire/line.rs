@@ -44,6 +44,12 @@ fn without_cr(line: &[u8]) -> usize {
     line.len() - usize::from(line.last() == Some(&b'\r'))
 }
 
+/// Where the first line of `bytes` ends, its LF included.
+#[inline]
+pub(super) fn end(bytes: &[u8]) -> Option<usize> {
+    memchr::memchr(b'\n', bytes).map(|at| at + 1)
+}
+
 pub(super) fn check_payload(payload: &[u8]) -> Result<(), FrameError> {
     match memchr(b'\n', payload) {
         Some(at) => Err(FrameError::HoldsSeparator { at }),

@@ -136,6 +136,16 @@ impl Framing {
         }
     }
 
+    /// How many bytes of `next` belong to a frame of which `have` bytes are there and `needed` are
+    /// known to be needed ([`Step::Partial`]), so that nothing of the frame behind it is taken.
+    #[inline]
+    pub fn continues(self, have: usize, needed: usize, next: &[u8]) -> usize {
+        match self {
+            Framing::Line => line::end(next).unwrap_or(next.len()),
+            Framing::Raw | Framing::Length(_) => next.len().min(needed.saturating_sub(have)),
+        }
+    }
+
     /// The encoding around a payload of `payload_bytes` bytes.
     ///
     /// # Errors

@@ -61,6 +61,13 @@ pub(crate) fn listen(address: &Address, options: ListenOptions) -> io::Result<De
     Ok(Descriptor(socket.into_raw_fd()))
 }
 
+/// Fails when somebody listens on `address`, even with SO_REUSEPORT.
+pub(crate) fn probe_free(address: &Address) -> io::Result<()> {
+    let socket = net::socket_with(family(address), SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    Ok(bind(&socket, address)?)
+}
+
 /// Another descriptor of the same socket.
 pub(crate) fn duplicate(socket: Descriptor) -> io::Result<Descriptor> {
     let copy = rustix::io::fcntl_dupfd_cloexec(borrow(&socket), 3)?;
