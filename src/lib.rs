@@ -1,1 +1,3 @@
 //! skyring: a network engine for latency-critical servers on Linux.
+
+pub mod config;
