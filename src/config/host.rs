@@ -1,10 +1,10 @@
 //! What this machine grants a process: cores, CPU quota, descriptors, locked memory, backlog.
 
-use std::fs;
 use std::path::Path;
+use std::{fs, io};
 
-use rustix::process::{Resource, Rlimit, getrlimit};
-use rustix::thread::{CpuSet, sched_getaffinity};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{CapabilitySet, CpuSet, capabilities, sched_getaffinity};
 
 /// A soft limit and the hard one that a process may raise it to; `None` means no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub struct Host {
     pub descriptors: Limit,
     /// Limit of locked memory in bytes, `RLIMIT_MEMLOCK`, which rings are charged against.
     pub memlock: Limit,
+    /// Whether the limit of locked memory does not hold for this process (`CAP_IPC_LOCK`).
+    pub memlock_exempt: bool,
     /// `net.core.somaxconn`: the longest queue of connections that wait to be accepted.
     pub somaxconn: u32,
 }
@@ -48,6 +50,8 @@ impl Host {
             cpu_quota: quota(Path::new("/sys/fs/cgroup"), &membership),
             descriptors: getrlimit(Resource::Nofile).into(),
             memlock: getrlimit(Resource::Memlock).into(),
+            memlock_exempt: capabilities(None)
+                .is_ok_and(|sets| sets.effective.contains(CapabilitySet::IPC_LOCK)),
             somaxconn: somaxconn.and_then(|n| n.trim().parse().ok()).unwrap_or(4096),
         }
     }
@@ -57,6 +61,21 @@ impl Host {
         let count = self.cpu_quota.unwrap_or(usize::MAX).max(1).min(self.cores.len());
         &self.cores[..count]
     }
+}
+
+/// Raises this process's soft limit of descriptors to the hard one, and returns it. The engine
+/// does so when it starts: the soft limit is 1024 on most systems for the sake of programs that
+/// call `select`, and leaves a server a thousand connections.
+///
+/// # Errors
+/// The kernel refuses, which it does only to a process under a security module.
+pub fn raise_descriptors() -> io::Result<Limit> {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if limit.current != limit.maximum {
+        setrlimit(Resource::Nofile, raised)?;
+    }
+    Ok(getrlimit(Resource::Nofile).into())
 }
 
 /// The affinity mask of the calling thread. A machine with more than 1024 cores cannot be asked
@@ -105,6 +124,7 @@ pub(crate) mod tests {
             cpu_quota: None,
             descriptors: Limit { soft: Some(1024), hard: Some(524_288) },
             memlock: Limit { soft: Some(8 << 20), hard: Some(8 << 20) },
+            memlock_exempt: false,
             somaxconn: 4096,
         }
     }
@@ -116,6 +136,13 @@ pub(crate) mod tests {
         assert!(!host.cores_auto().is_empty());
         assert!(host.descriptors.soft.is_none_or(|n| n > 0));
         assert!(host.somaxconn > 0);
+    }
+
+    #[test]
+    fn descriptors_are_raised_to_the_hard_limit() {
+        let limit = raise_descriptors().unwrap();
+        assert_eq!(limit.soft, limit.hard);
+        assert_eq!(Host::inspect().descriptors, limit);
     }
 
     #[test]

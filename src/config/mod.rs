@@ -37,7 +37,7 @@ use std::fmt;
 
 pub use cores::Cores;
 pub use error::ConfigError;
-pub use host::{Host, Limit};
+pub use host::{Host, Limit, raise_descriptors};
 pub use page::tuning_page;
 pub use settings::Grant;
 pub use table::Settings;

@@ -86,12 +86,7 @@ fn profiles(page: &mut String) {
 
 fn line(page: &mut String, row: &Row) {
     let (name, default, range) = (&row.name, row.print(&row.default), row.range_text());
-    // A duration and bytes say so themselves; a bare number needs the word.
-    let unit = match row.unit {
-        "bytes" | "duration" | "switch" | "cores" | "name" => String::new(),
-        unit => format!(" {unit}"),
-    };
     let (meaning, when) = (&row.meaning, row.when);
-    writeln!(page, "| `{name}` | `{default}` | {range}{unit} | {meaning} *{when}* |")
+    writeln!(page, "| `{name}` | `{default}` | {range} | {meaning} *{when}* |")
         .expect("a string takes all");
 }

@@ -59,11 +59,16 @@ impl Row {
         let mut text = match (self.kind, self.range) {
             (_, Some((low, high))) => {
                 let print = |n| self.kind.print(&Value::Number(n));
-                format!("{} to {}", print(low), print(high))
+                let unit = match self.kind {
+                    // Bytes and durations carry their units themselves.
+                    Kind::Count | Kind::Power => format!(" {}", self.unit),
+                    _ => String::new(),
+                };
+                format!("{} to {}{unit}", print(low), print(high))
             }
             (Kind::Switch, _) => "on, off".into(),
             (Kind::Cores, _) => "auto, 1 to 1024, or a list as 0,2-3".into(),
-            (Kind::Share, _) => "0% to 100%, or blocks".into(),
+            (Kind::Share, _) => "0% to 100%, or a number of blocks".into(),
             (Kind::Profile, _) => Profile::ALL.map(Profile::name).join(", "),
             (Kind::Count | Kind::Power | Kind::Bytes | Kind::Time, None) => "any".into(),
         };
@@ -131,7 +136,7 @@ mod tests {
         let row = rows().iter().find(|row| row.kind == Kind::Power).unwrap();
         for n in ["3", "255", "257"] {
             let line = row.read(n).unwrap_err().to_string();
-            assert!(line.ends_with("2 to 32768, a power of two"), "{line}");
+            assert!(line.ends_with("2 to 32768 blocks, a power of two"), "{line}");
         }
     }
 }
