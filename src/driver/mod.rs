@@ -1,0 +1,5 @@
+//! The one seam to the kernel.
+
+pub(crate) mod errno;
+pub(crate) mod probe;
+pub(crate) mod unavailable;
