@@ -29,6 +29,7 @@ mod page;
 mod row;
 mod settings;
 mod table;
+mod take;
 mod value;
 
 use std::collections::BTreeMap;

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::cores::Cores;
-use super::settings::{Ground, Take};
+use super::take::{Ground, Take};
 use super::value::{Kind, Profile, Share, Value};
 use super::{Config, Source};
 
