@@ -1,9 +1,9 @@
 //! What this machine grants a process: cores, CPU quota, descriptors, locked memory, backlog.
 
-use std::fs;
 use std::path::Path;
+use std::{fs, io};
 
-use rustix::process::{Resource, Rlimit, getrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CapabilitySet, CpuSet, capabilities, sched_getaffinity};
 
 /// A soft limit and the hard one that a process may raise it to; `None` means no limit.
@@ -61,6 +61,21 @@ impl Host {
         let count = self.cpu_quota.unwrap_or(usize::MAX).max(1).min(self.cores.len());
         &self.cores[..count]
     }
+}
+
+/// Raises this process's soft limit of descriptors to the hard one, and returns it. The engine
+/// does so when it starts: the soft limit is 1024 on most systems for the sake of programs that
+/// call `select`, and leaves a server a thousand connections.
+///
+/// # Errors
+/// The kernel refuses, which it does only to a process under a security module.
+pub fn raise_descriptors() -> io::Result<Limit> {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if limit.current != limit.maximum {
+        setrlimit(Resource::Nofile, raised)?;
+    }
+    Ok(getrlimit(Resource::Nofile).into())
 }
 
 /// The affinity mask of the calling thread. A machine with more than 1024 cores cannot be asked
@@ -121,6 +136,13 @@ pub(crate) mod tests {
         assert!(!host.cores_auto().is_empty());
         assert!(host.descriptors.soft.is_none_or(|n| n > 0));
         assert!(host.somaxconn > 0);
+    }
+
+    #[test]
+    fn descriptors_are_raised_to_the_hard_limit() {
+        let limit = raise_descriptors().unwrap();
+        assert_eq!(limit.soft, limit.hard);
+        assert_eq!(Host::inspect().descriptors, limit);
     }
 
     #[test]

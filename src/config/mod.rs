@@ -29,6 +29,7 @@ mod page;
 mod row;
 mod settings;
 mod table;
+mod take;
 mod value;
 
 use std::collections::BTreeMap;
@@ -37,7 +38,7 @@ use std::fmt;
 
 pub use cores::Cores;
 pub use error::ConfigError;
-pub use host::{Host, Limit};
+pub use host::{Host, Limit, raise_descriptors};
 pub use page::tuning_page;
 pub use settings::Grant;
 pub use table::Settings;

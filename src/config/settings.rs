@@ -1,13 +1,12 @@
 //! From what was asked to what the engine runs with: checks between values, and the bounds that
 //! the machine sets.
 
-use std::time::Duration;
-
 use super::cores::{Cores, runs};
 use super::error::ConfigError;
 use super::host::Host;
 use super::table::{Knob, Settings, row};
-use super::value::{Profile, Share, Value};
+use super::take::Ground;
+use super::value::{Share, Value};
 use super::{Config, Source};
 
 /// Room that a frame's header may take in the send queue, generously.
@@ -22,60 +21,6 @@ const DESCRIPTORS_KEPT: u64 = 64;
 const DESCRIPTORS_KEPT_EACH_CORE: u64 = 8;
 /// The kernel's largest completion queue.
 const COMPLETIONS_MAX: u32 = 65_536;
-
-/// What a value is taken on: the machine, and the values that others depend on.
-pub(super) struct Ground<'a> {
-    host: &'a Host,
-    pool_blocks: u32,
-}
-
-/// How the engine's type is made from a value that has passed its check.
-pub(super) trait Take {
-    fn take(value: &Value, ground: &Ground<'_>) -> Self;
-}
-
-macro_rules! takes {
-    ($($type:ty: $($value:pat => $make:expr),+;)+) => {
-        $(impl Take for $type {
-            fn take(value: &Value, _: &Ground<'_>) -> Self {
-                match value {
-                    $($value => $make,)+
-                    other => unreachable!("{other:?} is not of the kind that the table names"),
-                }
-            }
-        })+
-    };
-}
-
-takes! {
-    usize: Value::Number(n) => *n as usize;
-    bool: Value::Switch(on) => *on;
-    Duration: Value::Number(n) => Duration::from_nanos(*n);
-    Profile: Value::Profile(profile) => *profile;
-}
-
-impl Take for u32 {
-    fn take(value: &Value, ground: &Ground<'_>) -> Self {
-        match value {
-            Value::Number(n) => Self::try_from(*n).expect("the ranges of counts fit in 32 bits"),
-            Value::Share(share) => share.of(ground.pool_blocks),
-            other => unreachable!("{other:?} is not of the kind that the table names"),
-        }
-    }
-}
-
-impl Take for Vec<usize> {
-    fn take(value: &Value, ground: &Ground<'_>) -> Self {
-        match value {
-            Value::Cores(Cores::Auto) => ground.host.cores_auto().to_vec(),
-            Value::Cores(Cores::Count(n)) => {
-                ground.host.cores.iter().copied().cycle().take(*n).collect()
-            }
-            Value::Cores(Cores::List(list)) => list.clone(),
-            other => unreachable!("{other:?} is not of the kind that the table names"),
-        }
-    }
-}
 
 impl Settings {
     /// Places in the completion queue: twice the submissions, and twice the blocks, since each

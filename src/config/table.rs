@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::cores::Cores;
-use super::settings::{Ground, Take};
+use super::take::{Ground, Take};
 use super::value::{Kind, Profile, Share, Value};
 use super::{Config, Source};
 
@@ -132,7 +132,8 @@ macro_rules! knobs {
         }
 
         /// Every knob's effective value, as the engine uses it: checked, and bounded by what the
-        /// machine grants. Made by [`Config::resolve`].
+        /// machine grants. Made by [`Config::resolve`]. Zero stands for the word that the knob has
+        /// for it, `off` or `unlimited`; `auto` has been replaced by what it stands for.
         #[derive(Clone, Debug, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct Settings { $($(

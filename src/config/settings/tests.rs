@@ -1,6 +1,8 @@
 use super::super::host::tests::machine;
+use std::time::Duration;
+
 use super::*;
-use crate::config::Limit;
+use crate::config::{Limit, Profile};
 
 fn config(pairs: &[(&str, &str)]) -> Config {
     Config::from_pairs(pairs.iter().copied()).unwrap()
