@@ -22,18 +22,19 @@ const fn row(name: &'static str, floor: u8, peers: &'static [&'static str]) -> R
 }
 
 const TABLE: &[Row] = &[
-    row("error", 0, &[]),
+    row("error", 0, &["config", "wire"]),
     row("clock", 0, &[]),
     row("wire", 0, &[]),
     row("sys", 0, &["error"]),
     row("metrics", 0, &["clock"]),
-    row("config", 0, &["error", "sys"]),
+    row("config", 0, &["sys"]),
     row("limit", 0, &["error", "clock", "config", "metrics"]),
     row("memory", 0, &["error", "clock", "config", "metrics", "sys"]),
     row("driver", 1, &[]),
     row("play", 1, &[]),
     row("session", 1, &[]),
     row("reactor", 2, &[]),
+    row("doctor", 2, &[]),
     row("net", 3, &[]),
     row("service", 4, &[]),
     row("tls", 5, &[]),

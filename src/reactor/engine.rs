@@ -1,6 +1,7 @@
 //! The engine: all reactors, from start to stop.
 
 use std::fmt;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -15,10 +16,10 @@ use signal_hook::iterator::Signals;
 use super::blocking::Blocking;
 use super::inbox::Inbox;
 use super::{Ended, Metrics, Reactor, task};
-use crate::config::{Config, Settings};
-use crate::driver::Driver;
+use crate::config::{Config, Host, Settings, raise_descriptors};
 use crate::driver::operation::Address;
 use crate::driver::uring::{Ring, RingOptions};
+use crate::driver::{Driver, errno, probe};
 use crate::error::{Error, Result};
 use crate::limit::quota::Quota;
 use crate::memory::pool::Pool;
@@ -107,6 +108,8 @@ impl Engine {
     /// started is stopped again.
     pub fn start(self) -> Result<Handle> {
         let settings = self.config.resolve()?;
+        raise_descriptors()
+            .map_err(|source| Error::Kernel { action: "raise the descriptor limit", source })?;
         let shared = Shared::new(settings);
         let mut handle =
             Handle { shared: shared.clone(), inboxes: Vec::new(), threads: Vec::new() };
@@ -210,6 +213,11 @@ impl Handle {
         self.shared.addresses()
     }
 
+    /// How many reactors run.
+    pub fn cores(&self) -> usize {
+        self.inboxes.len()
+    }
+
     /// Connections now, over all cores.
     pub fn connections(&self) -> u32 {
         self.shared.quota.connections()
@@ -302,8 +310,9 @@ fn core_main(
     pin(index, &shared.settings)?;
     let settings = &shared.settings;
     let pool = Pool::new(settings.pool_blocks, settings.pool_block_bytes, settings.pool_lent_max);
-    let options = RingOptions { entries: settings.ring_entries };
-    let ring = Ring::new(options, pool.clone()).map_err(|source| unavailable(source, settings))?;
+    let options =
+        RingOptions { entries: settings.ring_entries, completions: settings.completion_entries() };
+    let ring = Ring::new(options, pool.clone()).map_err(|source| unavailable(&source, settings))?;
     let reactor = Reactor::new(index, shared.clone(), Driver::Uring(Box::new(ring)), pool);
     let set_up = catch_unwind(AssertUnwindSafe(|| set_up(&reactor, hooks)));
     let set_up = set_up.unwrap_or_else(|panic| {
@@ -341,8 +350,15 @@ fn pin(index: usize, settings: &Settings) -> Result<()> {
 }
 
 /// Why there is no ring, with the remedy.
-fn unavailable(source: std::io::Error, _settings: &Settings) -> Error {
-    Error::Unavailable(source.into())
+fn unavailable(source: &io::Error, settings: &Settings) -> Error {
+    match probe::Probe::run() {
+        Err(unavailable) => Error::Unavailable(unavailable.into()),
+        // io_uring works, but not at this size.
+        Ok(_) => {
+            let memlock = Host::inspect().memlock;
+            Error::Unavailable(errno::ring_failure(source, settings, memlock).into())
+        }
+    }
 }
 
 /// A reactor that ends with something in its hands has a defect: loud in tests, logged elsewhere.

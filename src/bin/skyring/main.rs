@@ -3,6 +3,7 @@
 
 mod config;
 mod doctor;
+mod echo;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -22,7 +23,8 @@ struct Line {
 
 #[derive(Subcommand)]
 enum Command {
-    // The servers come here.
+    /// Serve an echo: every frame comes back.
+    Echo(echo::Options),
     /// Print every knob: its value, where it comes from, and what this machine grants.
     Config(config::Options),
     /// Say whether skyring can run here, and what would make it run better.
@@ -55,6 +57,7 @@ const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let done = match Line::parse().command {
+        Command::Echo(options) => echo::run(&options),
         Command::Config(options) => config::run(&options),
         Command::Doctor(options) => doctor::run(&options),
     };
@@ -71,4 +74,14 @@ fn print(text: &str) -> Result<(), Box<dyn Error>> {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
+}
+
+/// Runs a server until SIGINT or SIGTERM. The first line on stdout says where it listens.
+fn serve(engine: skyring::Engine, what: &str) -> Result<ExitCode, Box<dyn Error>> {
+    engine.run_then(|handle| {
+        for address in handle.addresses() {
+            let _ = print(&format!("listening on {address} ({what}, cores {})\n", handle.cores()));
+        }
+    })?;
+    Ok(ExitCode::SUCCESS)
 }

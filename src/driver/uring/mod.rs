@@ -38,13 +38,18 @@ const GETEVENTS: u32 = 1;
 const EXT_ARG: u32 = 8;
 /// How long a dropped ring waits for the last completions before it gives its memory up.
 const DRAIN: Duration = Duration::from_secs(2);
-/// The kernel takes at most this many entries in its completion queue.
-const CQ_ENTRIES_MAX: u32 = 65_536;
+/// The memory of a ring that was closed is given back a little later: how long a new one waits for
+/// it, and how often it looks.
+const SETUP_PATIENCE: Duration = Duration::from_millis(50);
+const SETUP_PAUSE: Duration = Duration::from_millis(5);
 
 /// What the ring is built with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RingOptions {
+    /// Submissions before an enter is due; rounded up to a power of two.
     pub(crate) entries: u32,
+    /// Completions before the kernel must hold them back.
+    pub(crate) completions: u32,
 }
 
 /// A core's ring, with all that the kernel holds for it.
@@ -70,7 +75,7 @@ pub(crate) struct Ring {
 impl Ring {
     /// Opens a ring on this thread, which must be the one that uses it.
     pub(crate) fn new(options: RingOptions, pool: Pool) -> io::Result<Ring> {
-        let ring = build(options.entries, pool.blocks())?;
+        let ring = build(options)?;
         let (address, entries) = pool.ring();
         // SAFETY: the buffer ring lives as long as the pool, of which this struct owns a handle
         // until after the ring is closed (field order in `drop`).
@@ -310,37 +315,39 @@ fn finish(
 }
 
 /// Sets the ring up with the best flags that this kernel takes, from newest to the floor (6.1).
-fn build(entries: u32, blocks: u32) -> io::Result<IoUring> {
-    // Completions of one burst: a block each, a send each, and some slack.
-    let completions = (entries * 4).max(blocks * 2).next_power_of_two().min(CQ_ENTRIES_MAX);
-    let mut last = io::Error::from(io::ErrorKind::Unsupported);
-    for no_sqarray in [true, false] {
+fn build(options: RingOptions) -> io::Result<IoUring> {
+    let started = Instant::now();
+    let mut no_sqarray = true;
+    loop {
         let mut builder = IoUring::builder();
         builder
             .setup_clamp()
-            .setup_cqsize(completions)
+            .setup_cqsize(options.completions)
             .setup_submit_all()
             .setup_single_issuer()
             .setup_defer_taskrun()
             .setup_taskrun_flag();
         if no_sqarray {
-            builder.setup_no_sqarray();
+            builder.setup_no_sqarray(); // 6.6
         }
-        match builder.build(entries) {
-            Ok(mut ring) => {
+        match builder.build(options.entries) {
+            Ok(ring) => {
                 // Saves a descriptor look-up in each enter (5.18); works without.
-                let _ = register_ring_fd(&mut ring);
+                let _ = ring.submitter().register_ring_fd();
                 return Ok(ring);
             }
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => last = error,
-            Err(error) => return Err(error),
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) && no_sqarray => {
+                no_sqarray = false;
+            }
+            Err(error) => {
+                let short = error.raw_os_error() == Some(libc::ENOMEM);
+                if !short || started.elapsed() > SETUP_PATIENCE {
+                    return Err(error);
+                }
+                std::thread::sleep(SETUP_PAUSE);
+            }
         }
     }
-    Err(last)
-}
-
-fn register_ring_fd(ring: &mut IoUring) -> io::Result<()> {
-    ring.submitter().register_ring_fd()
 }
 
 impl Drop for Ring {
@@ -364,6 +371,8 @@ impl Drop for Ring {
                 }
             }
         }
+        // A registered descriptor would keep the ring until its thread ends.
+        let _ = self.ring.submitter().unregister_ring_fd();
         if self.in_flight > 0 {
             tracing::error!(operations = self.in_flight, "ring not drained: its memory is leaked");
             self.pool.leak();
