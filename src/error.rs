@@ -15,7 +15,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// A knob has a bad value, or does not exist.
-    Config(ConfigError),
+    Config(Box<ConfigError>),
     /// io_uring is forbidden, missing or too old on this machine.
     Unavailable(Box<dyn std::error::Error + Send + Sync>),
     /// A listener could not be opened.
@@ -78,7 +78,7 @@ fn listen_cause(source: &io::Error) -> String {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::Config(error) => Some(error),
+            Error::Config(error) => Some(&**error),
             Error::Unavailable(error) | Error::Other(error) => Some(&**error),
             Error::Listen { source, .. } | Error::Kernel { source, .. } => Some(source),
             Error::Send(error) => Some(error),
@@ -89,7 +89,7 @@ impl std::error::Error for Error {
 
 impl From<ConfigError> for Error {
     fn from(error: ConfigError) -> Error {
-        Error::Config(error)
+        Error::Config(error.into())
     }
 }
 
