@@ -10,6 +10,7 @@
 //! sys                            the one file with unsafe: the ring and the child's set-up
 //! cpu process                    who used how much CPU; a server as a child process
 //! generator                      connections driven open or closed loop, in slices
+//! machine plot progress          what a report says of the machine; SVG; the live line
 //! echo calibrate compare serve   the sub-commands
 //! ```
 
@@ -21,8 +22,11 @@ pub mod error;
 pub mod framing;
 pub mod generator;
 pub mod latency;
+pub mod machine;
 pub mod payload;
+pub mod plot;
 pub mod process;
+pub mod progress;
 pub mod schedule;
 pub mod serve;
 pub mod sys;

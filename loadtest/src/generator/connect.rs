@@ -50,7 +50,9 @@ pub(super) fn all(
             done += 1;
             latest = Instant::now();
         }
-        progress.connected(done, count);
+        if progress.connected(done, count).is_break() {
+            return Err(Error::run(format!("interrupted; {done} of {count} connections stood")));
+        }
         if latest.elapsed() > CONNECT_TIMEOUT {
             return Err(Error::run(format!(
                 "{target} did not answer for {CONNECT_TIMEOUT:?}; {done} of {count} connections stand"

@@ -38,8 +38,10 @@ pub struct Plan {
 /// What the caller sees and does while the generator runs; on the generator's own thread, so keep
 /// it short.
 pub trait Progress {
-    /// So many of `total` connections stand.
-    fn connected(&mut self, _done: usize, _total: usize) {}
+    /// So many of `total` connections stand; a break gives up.
+    fn connected(&mut self, _done: usize, _total: usize) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
 
     /// The measured time begins: the moment to read the server's CPU time.
     fn begin(&mut self) {}
