@@ -13,7 +13,8 @@ use rustix::io::Errno;
 use rustix::net::SocketFlags;
 use slab::Slab;
 
-use super::framing::{Finder, FrameTooLong, Framing};
+use super::finder::{Finder, FrameTooLong};
+use crate::framing::Framing;
 
 /// Events taken in one wait.
 const EVENTS: usize = 1024;
@@ -31,6 +32,15 @@ pub(crate) enum Trigger {
     Edge,
     /// As long as bytes are there: each wait polls what the one before reported.
     Level,
+}
+
+impl std::fmt::Display for Trigger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Edge => "edge",
+            Self::Level => "level",
+        })
+    }
 }
 
 /// Serves until a signal ends the process.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::framing::{FRAME_BYTES_MAX, Finder, FrameTooLong, Framing};
+use super::finder::{FRAME_BYTES_MAX, Finder, FrameTooLong};
+use crate::framing::Framing;
 
 /// Wait after a refused accept, so that a full descriptor table does not become a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);

@@ -9,7 +9,8 @@ use std::os::fd::OwnedFd;
 use std::ptr;
 
 use super::blocks::Blocks;
-use crate::serve::framing::{FRAME_BYTES_MAX, Finder, FrameTooLong, Framing};
+use crate::framing::Framing;
+use crate::serve::finder::{FRAME_BYTES_MAX, Finder, FrameTooLong};
 
 /// Pieces that leave with one send.
 const GATHER_MAX: usize = 64;
@@ -40,6 +41,10 @@ pub(super) struct Connection {
     /// An error or a frame too long: nothing more is sent either.
     pub(super) dead: bool,
     pub(super) shut: bool,
+    /// Bytes that the send in flight was asked for.
+    pub(super) asked: usize,
+    /// The peer's window is full: the next send waits for room in the kernel.
+    pub(super) patient: bool,
     /// The last receive said that more bytes wait in the socket.
     pub(super) more_waits: bool,
 }
@@ -56,8 +61,9 @@ pub(super) enum Store {
 pub(super) enum Output {
     /// One range.
     Plain(*const u8, u32),
-    /// Several, named by a header that stays in place until the send completes.
-    Gathered(*const libc::msghdr),
+    /// Several, so many bytes together, named by a header that stays in place until the send
+    /// completes.
+    Gathered(*const libc::msghdr, usize),
 }
 
 impl Connection {
@@ -74,6 +80,8 @@ impl Connection {
             ended: false,
             dead: false,
             shut: false,
+            asked: 0,
+            patient: false,
             more_waits: false,
         }
     }
@@ -225,7 +233,7 @@ impl Pieces {
         self.named = self.iovecs.len();
         self.header.msg_iov = self.iovecs.as_mut_ptr();
         self.header.msg_iovlen = self.iovecs.len();
-        Output::Gathered(ptr::from_ref(&self.header))
+        Output::Gathered(ptr::from_ref(&self.header), self.whole - left)
     }
 
     fn sent(&mut self, n: usize, blocks: &mut Blocks) {

@@ -24,7 +24,7 @@ use io_uring::{Builder, IoUring};
 pub(crate) use modes::Modes;
 use server::Server;
 
-use super::framing::Framing;
+use crate::framing::Framing;
 
 /// Submissions that fit before an extra enter is needed.
 const SUBMISSIONS: u32 = 1024;

@@ -14,7 +14,7 @@ pub(crate) struct Modes {
     #[arg(long, value_enum, default_value_t = Send::Gather)]
     pub(crate) send: Send,
     /// Bytes of a block that multishot receives fill.
-    #[arg(long, value_parser = super::super::parse_bytes, default_value = "16k")]
+    #[arg(long, value_parser = crate::serve::parse_buffer, default_value = "16k")]
     #[arg(value_name = "BYTES")]
     pub(crate) block: usize,
     /// Blocks in the buffer ring; a power of two.
@@ -36,8 +36,11 @@ pub(crate) enum Receive {
 /// How bytes go out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Send {
-    /// One sendmsg that gathers all pieces of a turn; a plain send where there is one.
+    /// One sendmsg that gathers all pieces of a turn; a plain send where there is one. It is told
+    /// not to wait, so the turn's one enter knows how many ends of sends not to wake up for.
     Gather,
+    /// The same, but every send may wait in the kernel, and its end is worth a wake-up.
+    GatherWait,
 }
 
 impl fmt::Display for Modes {

@@ -12,11 +12,14 @@ use slab::Slab;
 
 use super::blocks::{Blocks, GROUP};
 use super::connection::{Connection, Output, Own, Pieces, Store};
-use super::modes::{Modes, Receive};
-use crate::serve::framing::Framing;
+use super::modes::{Modes, Receive, Send};
+use crate::framing::Framing;
 
 /// Starved connections that are armed in one turn.
 const REARM_MAX: usize = 16;
+
+/// Ends of sends that one enter waits for: fewer than the smallest completion queue holds.
+const IMMEDIATE_MAX: u32 = 1024;
 
 /// `IORING_RECVSEND_POLL_FIRST`: wait for readiness instead of trying first.
 const POLL_FIRST: u16 = 1;
@@ -48,6 +51,8 @@ pub(super) struct Server<'ring> {
     touched: Vec<usize>,
     /// Slots whose receive found no block.
     starved: VecDeque<usize>,
+    /// Sends of this turn that end within the enter that submits them.
+    immediate: u32,
     /// An accept is with the kernel; false while there are no descriptors left.
     accepting: bool,
 }
@@ -75,6 +80,7 @@ impl<'ring> Server<'ring> {
             blocks,
             touched: Vec::new(),
             starved: VecDeque::new(),
+            immediate: 0,
             accepting: false,
         })
     }
@@ -82,9 +88,8 @@ impl<'ring> Server<'ring> {
     pub(super) fn run(&mut self) -> io::Result<()> {
         self.accept();
         loop {
-            // Starved connections that blocks are there for must not wait for a stranger's event.
-            let idle = self.starved.is_empty() || self.blocks.free == 0;
-            self.enter(u32::from(idle))?;
+            let want = self.want();
+            self.enter(want)?;
             self.completions.sync();
             while let Some(completion) = self.completions.next() {
                 self.handle(&completion);
@@ -96,6 +101,16 @@ impl<'ring> Server<'ring> {
             self.blocks.publish();
             self.completions.sync();
         }
+    }
+
+    /// How many completions are worth a return. Sends that were told not to wait end inside the
+    /// enter, so waiting for one more than those saves the second enter of a turn: measured 2.0
+    /// enters an echo without, 1.0 with, where each request comes alone.
+    fn want(&mut self) -> u32 {
+        let immediate = std::mem::take(&mut self.immediate);
+        // Starved connections that blocks are there for must not wait for a stranger's event.
+        let idle = self.starved.is_empty() || self.blocks.free == 0;
+        if idle { 1 + immediate.min(IMMEDIATE_MAX) } else { 0 }
     }
 
     /// Submits everything and waits for `want` completions; deferred work runs in here.
@@ -206,8 +221,11 @@ impl<'ring> Server<'ring> {
         let connection = &mut self.connections[slot];
         connection.sending = false;
         match result {
-            1.. => connection.sent(result as usize, &mut self.blocks),
-            _ if matches!(-result, libc::EINTR | libc::EAGAIN) => {}
+            1.. => {
+                connection.patient = (result as usize) < connection.asked;
+                connection.sent(result as usize, &mut self.blocks);
+            }
+            _ if matches!(-result, libc::EINTR | libc::EAGAIN) => connection.patient = true,
             _ => connection.dead = true,
         }
         // Nearly always there is nothing to do but to wait for the peer.
@@ -251,11 +269,23 @@ impl<'ring> Server<'ring> {
         let connection = &mut self.connections[slot];
         connection.sending = true;
         let socket = Fd(connection.socket.as_raw_fd());
-        // WAITALL: the kernel goes on after a short write, which saves a turn.
-        let flags = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
+        // An own buffer is received into only after its send's end, which must be seen at once.
+        let seen = matches!(connection.store, Store::Own(_));
+        let patient = connection.patient || seen || self.modes.send == Send::GatherWait;
+        let flags = if patient {
+            // WAITALL: the kernel goes on after a short write, which saves a turn.
+            libc::MSG_NOSIGNAL | libc::MSG_WAITALL
+        } else {
+            self.immediate += 1;
+            libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT
+        };
         let entry = match connection.output(&self.blocks) {
-            Output::Plain(start, len) => opcode::Send::new(socket, start, len).flags(flags).build(),
-            Output::Gathered(header) => {
+            Output::Plain(start, len) => {
+                connection.asked = len as usize;
+                opcode::Send::new(socket, start, len).flags(flags).build()
+            }
+            Output::Gathered(header, len) => {
+                connection.asked = len;
                 opcode::SendMsg::new(socket, header).flags(flags as u32).build()
             }
         };

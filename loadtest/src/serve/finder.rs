@@ -10,35 +10,11 @@
 //!            ^ end = 9            ^ end = 12          ^ end = 5
 //! ```
 
-use std::fmt;
+use crate::framing::Framing;
 
 /// The longest frame that a yardstick accepts, without its header or separator. A peer that
 /// announces more is closed: memory for each connection stays bounded.
 pub(crate) const FRAME_BYTES_MAX: u32 = 1 << 20;
-
-/// How a stream is cut into frames.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Framing {
-    /// No frames: bytes go back as they came.
-    Raw,
-    /// Two bytes of length, big endian, then the body.
-    U16,
-    /// Four bytes of length, big endian, then the body.
-    U32,
-    /// A body that ends with a line feed.
-    Line,
-}
-
-impl fmt::Display for Framing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Raw => "raw",
-            Self::U16 => "u16",
-            Self::U32 => "u32",
-            Self::Line => "line",
-        })
-    }
-}
 
 /// A peer announced, or kept sending, a frame over [`FRAME_BYTES_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,7 +163,7 @@ mod tests {
                         if end > 0 {
                             found = from + end;
                         }
-                        assert_eq!(found, last_end(&ends, to), "{framing} {first} {second} {to}");
+                        assert_eq!(found, last_end(&ends, to), "{framing:?} {first} {second} {to}");
                     }
                 }
             }
