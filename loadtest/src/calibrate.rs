@@ -1,0 +1,133 @@
+//! `skyring-load calibrate`: the tool tests itself. A server that is stopped for half a second
+//! must show as latency; a tool that waits for the server before it sends again hides the stop.
+//!
+//! ```text
+//!   3 s of open loop        |-----------[ stopped 500 ms ]----------------|
+//!   of all requests, the 1 % that wait longest are due in the first 30 ms of the stop,
+//!   so p99 = 500 ms - 1 % of 3 s = 470 ms
+//! ```
+
+// The result on stdout is what this command is for.
+#![allow(clippy::print_stdout)]
+
+use std::ops::ControlFlow;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use crate::cpu;
+use crate::error::{Error, Result};
+use crate::framing::Framing;
+use crate::generator::{Generator, Options, Pacing, Progress, Tick};
+use crate::process::{self, Server};
+use crate::progress::Interrupt;
+use crate::units::{parse_rate, show_ns};
+
+const DURATION: Duration = Duration::from_secs(3);
+const STOP_AT: Duration = Duration::from_millis(1250);
+const STOP: Duration = Duration::from_millis(500);
+
+/// The measured p99 lies within this share of the expected one.
+const TOLERANCE: f64 = 0.02;
+
+/// What `calibrate` takes.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    /// Server to stop.
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "skyring",
+        env = "SKYRING_LOAD_SERVER",
+        hide = true
+    )]
+    pub server: String,
+    /// Requests a second
+    #[arg(short, long, default_value = "10k", value_parser = parse_rate, env = "SKYRING_LOAD_RATE")]
+    pub rate: f64,
+}
+
+/// Tests the generator and prints what was expected and what was measured.
+///
+/// # Errors
+/// The server cannot be started, driven or stopped.
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let cores = cpu::cores();
+    let interrupt = Interrupt::listen()?;
+    let command = process::named(&args.server, Framing::U16)?;
+    let server = Server::start(&args.server, command, Some(cores[0]))?;
+    cpu::pin(*cores.get(1).unwrap_or(&cores[0]))?;
+    let options = Options {
+        framing: Framing::U16,
+        connections: 64,
+        payload_bytes: 64,
+        in_flight: 1,
+        seed: 1,
+    };
+    let mut watch = Watch(interrupt);
+    let mut generator = Generator::connect(server.address(), &options, &mut watch)?;
+    let (slice, stopped) = std::thread::scope(|scope| {
+        let stopper = scope.spawn(|| stop(&server));
+        let slice = generator.slice(DURATION, Pacing::Rate(args.rate), &mut watch);
+        (slice, stopper.join().expect("the thread that stops the server does not panic"))
+    });
+    let (slice, stopped) = (slice?, stopped?);
+    if slice.is_interrupted || slice.errors.total() > 0 {
+        let what = slice.errors.sentences.first().map_or("interrupted", |first| first);
+        return Err(Error::run(format!("the calibration could not be finished: {what}")));
+    }
+    let Some(measured) = slice.response.quantile(0.99) else {
+        return Err(Error::usage("too few requests for a p99; raise the rate (-r)"));
+    };
+    let expected = expected(DURATION, stopped);
+    let service = slice.service.quantile(0.99).unwrap_or(0);
+    println!("server stopped   {} of {DURATION:?}", show_ns(stopped.as_nanos() as u64));
+    println!("expected p99     {}", show_ns(expected.as_nanos() as u64));
+    println!("response p99     {}", show_ns(measured));
+    println!("service p99      {}", show_ns(service));
+    let is_right = is_within(measured, expected);
+    println!("{}", if is_right { "PASS" } else { "FAIL: the response time hides what users wait" });
+    Ok(if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Stops the server for a while; returns how long it really was.
+fn stop(server: &Server) -> Result<Duration> {
+    std::thread::sleep(STOP_AT);
+    let begin = Instant::now();
+    server.pause()?;
+    std::thread::sleep(STOP);
+    server.resume()?;
+    Ok(begin.elapsed())
+}
+
+/// What p99 must be after a stop, however short the answers otherwise are.
+fn expected(duration: Duration, stopped: Duration) -> Duration {
+    stopped.saturating_sub(duration / 100)
+}
+
+fn is_within(measured_ns: u64, expected: Duration) -> bool {
+    let expected = expected.as_nanos() as f64;
+    (measured_ns as f64 - expected).abs() <= expected * TOLERANCE
+}
+
+struct Watch(Interrupt);
+
+impl Progress for Watch {
+    fn tick(&mut self, _now: &Tick) -> ControlFlow<()> {
+        if self.0.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_second_of_three_shows_as_470_ms_within_two_percent() {
+        let wanted = expected(DURATION, STOP);
+        assert_eq!(wanted, Duration::from_millis(470));
+        assert!(is_within(470_000_000, wanted));
+        assert!(is_within(460_600_000, wanted) && is_within(479_400_000, wanted));
+        assert!(!is_within(460_500_000, wanted) && !is_within(479_500_000, wanted));
+        assert!(!is_within(200_000, wanted), "what a closed loop would show");
+    }
+}

@@ -1,0 +1,121 @@
+//! `skyring-load serve`: the servers that skyring is measured against.
+//!
+//! Each is a single-threaded echo server, written as well as we can make it: a yardstick that is
+//! easy to beat measures nothing. They share the framing, the listener and the first line of
+//! output; the way that bytes go in and out is each one's own.
+
+mod epoll;
+mod finder;
+mod raw_uring;
+mod tokio;
+
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+
+use crate::error::{Doing, Result};
+use crate::framing::Framing;
+use crate::units::parse_bytes;
+
+/// Half-open and unaccepted connections that the kernel holds for a yardstick: a load generator
+/// connects all at once, and a SYN dropped here costs it a second.
+const BACKLOG: i32 = 4096;
+
+/// The largest buffer that an option may ask for.
+const BUFFER_BYTES_MAX: usize = 16 << 20;
+
+/// Arguments of `skyring-load serve`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The server to start.
+    #[arg(value_enum)]
+    server: Server,
+    /// The address to listen on; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDR")]
+    listen: SocketAddr,
+    /// How the stream is cut into frames; only whole frames are answered.
+    #[arg(long, value_enum, default_value_t = Framing::U16)]
+    framing: Framing,
+    /// Bytes that one read of the epoll or tokio server takes at most.
+    #[arg(long, value_parser = parse_buffer, default_value = "64k", value_name = "BYTES")]
+    read_bytes: usize,
+    /// How the epoll server is told of readiness.
+    #[arg(long, value_enum, default_value_t = epoll::Trigger::Edge)]
+    trigger: epoll::Trigger,
+    /// How the raw-uring server receives and sends.
+    #[command(flatten)]
+    modes: raw_uring::Modes,
+}
+
+/// The servers by name. One of skyring itself joins them here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Server {
+    /// The smallest possible io_uring loop: the floor.
+    RawUring,
+    /// epoll with direct writes.
+    Epoll,
+    /// tokio, one thread, one task for each connection.
+    Tokio,
+}
+
+/// Listens, says where on the first line of stdout, and serves until a signal ends the process.
+///
+/// # Errors
+/// The address cannot be had, or the server's own set-up failed.
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let name = args.server.name();
+    let listener =
+        TcpListener::bind(args.listen).doing(&format!("listening on {}", args.listen))?;
+    // A second listen on the same socket only changes the backlog, which std does not let us say.
+    rustix::net::listen(&listener, BACKLOG).doing("setting the backlog")?;
+    announce(args, &listener).doing("printing the address")?;
+    let served = match args.server {
+        Server::RawUring => raw_uring::run(listener, args.framing, args.modes),
+        Server::Epoll => epoll::run(&listener, args.framing, args.read_bytes, args.trigger),
+        Server::Tokio => tokio::run(listener, args.framing, args.read_bytes),
+    };
+    served.doing(&format!("the server {name}"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Server {
+    /// The name as typed on the command line.
+    pub fn name(self) -> String {
+        self.to_possible_value().expect("no server is hidden").get_name().to_owned()
+    }
+}
+
+fn announce(args: &Args, listener: &TcpListener) -> io::Result<()> {
+    let how = match args.server {
+        Server::RawUring => args.modes.to_string(),
+        Server::Epoll => format!("{} triggered, reads of {} B", args.trigger, args.read_bytes),
+        Server::Tokio => format!("reads of {} B", args.read_bytes),
+    };
+    let (name, framing) = (args.server.name(), args.framing.name());
+    let mut out = io::stdout().lock();
+    writeln!(out, "listening on {} ({name}, {framing}, {how})", listener.local_addr()?)?;
+    out.flush()
+}
+
+/// Reads a size that a buffer may have.
+fn parse_buffer(text: &str) -> std::result::Result<usize, String> {
+    match parse_bytes(text)? {
+        bytes @ 1..=BUFFER_BYTES_MAX => Ok(bytes),
+        _ => Err(format!("{text}: expected 1 to 16m bytes, such as 512, 16k or 1m")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_have_bounds() {
+        assert_eq!(parse_buffer("512"), Ok(512));
+        assert_eq!(parse_buffer("16m"), Ok(16 << 20));
+        assert!(parse_buffer("0").is_err());
+        assert!(parse_buffer("17m").is_err());
+    }
+}
