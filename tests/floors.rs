@@ -25,7 +25,7 @@ const TABLE: &[Row] = &[
     row("error", 0, &["config", "wire"]),
     row("clock", 0, &[]),
     row("wire", 0, &[]),
-    row("sys", 0, &["error"]),
+    row("sys", 0, &[]),
     row("metrics", 0, &["clock"]),
     row("config", 0, &["sys"]),
     row("limit", 0, &["error", "clock", "config", "metrics"]),
