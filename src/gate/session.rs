@@ -22,7 +22,7 @@ enum Event<M> {
     Message(M),
     Backlog(Backlog),
     /// The last one.
-    Ended(Disconnect),
+    Ended(Box<Disconnect>),
 }
 
 struct Session<M> {
@@ -89,7 +89,7 @@ where
             Event::Backlog(backlog) => agent.backlog(&client, backlog).await,
             Event::Ended(why) => {
                 tracing::debug!(client = %client.id(), %why, "disconnected");
-                return agent.disconnected(&client, why).await;
+                return agent.disconnected(&client, *why).await;
             }
         };
         if let Err(error) = result {
@@ -178,29 +178,37 @@ impl<M: 'static> Session<M> {
     /// the agent lags.
     #[inline]
     fn cut(&self, bytes: &Frame, at: &mut usize) -> bool {
-        let metrics = &self.connection.reactor.metrics;
+        let reactor = &self.connection.reactor;
+        let unread_max = reactor.settings.receive_bytes_max;
+        let mut unread = self.unread_bytes.get();
+        let mut room = self.mailbox.room();
         let mut cutter = self.cutter.borrow_mut();
-        loop {
-            if self.lags() {
-                return *at == bytes.len();
+        let mut frames = 0;
+        let end = loop {
+            if room == 0 || unread >= unread_max {
+                break *at == bytes.len();
             }
             let frame = match cutter.next(bytes, at) {
                 Ok(Cut::Frame(frame)) => frame,
                 Ok(Cut::Joined(frame)) => {
-                    metrics.frames_joined.add(1);
+                    reactor.metrics.frames_joined.add(1);
                     frame
                 }
-                Ok(Cut::Empty) => return true,
+                Ok(Cut::Empty) => break true,
                 Err(error) => {
                     self.on_malformed(error);
                     *at = bytes.len();
-                    return true;
+                    break true;
                 }
             };
-            metrics.frames.add(1);
-            self.unread_bytes.set(self.unread_bytes.get() + frame.len());
-            self.mailbox.push_control(Event::Frame(frame)); // not full: `lags` has looked
-        }
+            frames += 1;
+            room -= 1;
+            unread += frame.len();
+            self.mailbox.push_control(Event::Frame(frame)); // there is room
+        };
+        reactor.metrics.frames.add(frames);
+        self.unread_bytes.set(unread);
+        end
     }
 
     fn on_malformed(&self, error: FrameError) {
@@ -221,7 +229,7 @@ impl<M: 'static> Session<M> {
         if let Some(why) = why
             && !self.ended.replace(true)
         {
-            self.mailbox.push_control(Event::Ended(why));
+            self.mailbox.push_control(Event::Ended(Box::new(why)));
         }
     }
 }

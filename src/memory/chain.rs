@@ -160,11 +160,13 @@ impl Chain {
     /// Appends a payload between `head` and `tail`. A received frame that has just these around it
     /// goes out with them, and joins its neighbour.
     pub(crate) fn push_encoded(&mut self, head: &[u8], payload: Payload<'_>, tail: &[u8]) {
-        if let Payload::Frame(frame) = &payload
-            && let Some(encoded) = frame.encoded_as(head, tail)
-        {
-            return self.push_frame(encoded);
-        }
+        let payload = match payload {
+            Payload::Frame(frame) => match frame.into_encoded(head, tail) {
+                Ok(encoded) => return self.push_frame(encoded),
+                Err(frame) => Payload::Frame(frame),
+            },
+            other => other,
+        };
         self.push_slice(head);
         self.push(payload);
         self.push_slice(tail);

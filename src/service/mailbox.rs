@@ -51,7 +51,7 @@ impl<M> Mailbox<M> {
     /// Whether `SKYRING_MAILBOX_MAX` messages wait.
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
-        self.len() >= self.reactor.settings.mailbox_max as usize
+        self.room() == 0
     }
 
     /// Puts a message in.
@@ -73,10 +73,21 @@ impl<M> Mailbox<M> {
     /// Puts a message in that must not be lost, whatever waits already. The caller bounds them.
     #[inline]
     pub(crate) fn push_control(&self, message: M) {
-        self.messages.borrow_mut().push_back(message);
-        if let Some(task) = self.task.get() {
+        let was_empty = {
+            let mut messages = self.messages.borrow_mut();
+            messages.push_back(message);
+            messages.len() == 1
+        };
+        // A task that has messages left is ready already, or busy with one.
+        if was_empty && let Some(task) = self.task.get() {
             self.reactor.schedule(task);
         }
+    }
+
+    /// How many more messages it takes.
+    #[inline]
+    pub(crate) fn room(&self) -> usize {
+        (self.reactor.settings.mailbox_max as usize).saturating_sub(self.len())
     }
 
     /// The next message; only the service's own task asks. Ready at most `SKYRING_TASK_BUDGET`
