@@ -140,12 +140,14 @@ impl Tasks {
         }
     }
 
-    /// Drops all tasks. Returns how many there were.
-    pub(super) fn clear(&self) -> usize {
+    /// Drops all tasks.
+    pub(super) fn clear(&self) {
         let keys: Vec<Key> = self.table.borrow().iter().map(|(key, _)| key).collect();
-        keys.iter().for_each(|&key| self.kill(key));
-        self.ready.borrow_mut().clear();
-        keys.len()
+        keys.into_iter().for_each(|key| self.kill(key));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.borrow().is_empty()
     }
 }
 
