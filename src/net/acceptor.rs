@@ -1,18 +1,17 @@
-//! Listeners: one accept armed on each core, connections that wait for their owner.
+//! A listening socket of one core: one accept armed, connections that wait for their owner.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
-use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::rc::{Rc, Weak};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use rustix::io::Errno;
 
 use super::connection::Connection;
-use crate::driver::operation::{Address, Descriptor, Event, ListenOptions, Operation};
+use crate::driver::operation::{Address, Descriptor, Event, FileMark, ListenOptions, Operation};
 use crate::driver::token::{Kind, Token};
 use crate::error::{Error, Result};
 use crate::memory::slots::Key;
@@ -30,12 +29,15 @@ pub(crate) struct Acceptor {
     reactor: Rc<Reactor>,
     socket: Descriptor,
     address: Address,
+    /// The file that it made, if it is a Unix socket: removed when it closes.
+    file: Cell<Option<FileMark>>,
     key: OnceCell<Key>,
     armed: Cell<bool>,
     closing: Cell<bool>,
-    /// Connections that wait for [`Acceptor::poll_accept`], at most `SKYRING_BACKLOG`.
+    /// Connections that wait for [`Acceptor::accept`], at most `SKYRING_BACKLOG`.
     queue: RefCell<VecDeque<Rc<Connection>>>,
-    waiting: RefCell<Option<Waker>>,
+    /// Tasks in [`Acceptor::accept`]; all look when a connection comes.
+    waiting: RefCell<Vec<Waker>>,
     on_accept: Option<OnAccept>,
 }
 
@@ -55,7 +57,10 @@ impl Acceptor {
         });
         let (socket, address) = opened
             .map_err(|source: io::Error| Error::Listen { address: address.to_string(), source })?;
-        Ok(Acceptor::adopt(reactor, socket, address, on_accept))
+        let file = reactor.driver(|driver| driver.file_mark(&address));
+        let this = Acceptor::adopt(reactor, socket, address, on_accept);
+        this.file.set(file);
+        Ok(this)
     }
 
     /// Accepts on a socket that listens already.
@@ -69,11 +74,12 @@ impl Acceptor {
             reactor: reactor.clone(),
             socket,
             address: address.clone(),
+            file: Cell::new(None),
             key: OnceCell::new(),
             armed: Cell::new(false),
             closing: Cell::new(false),
             queue: RefCell::new(VecDeque::new()),
-            waiting: RefCell::new(None),
+            waiting: RefCell::new(Vec::new()),
             on_accept,
         });
         this.key.set(reactor.settle(this.clone())).expect("set here only");
@@ -93,16 +99,27 @@ impl Acceptor {
     }
 
     /// The next connection; `None` when the listener is closed.
-    fn poll_accept(&self, waker: &Waker) -> Poll<Option<Rc<Connection>>> {
-        let next = self.queue.borrow_mut().pop_front();
-        if next.is_some() {
+    pub(crate) async fn accept(&self) -> Option<Rc<Connection>> {
+        poll_fn(|cx| self.poll_accept(cx)).await
+    }
+
+    fn poll_accept(&self, cx: &Context<'_>) -> Poll<Option<Rc<Connection>>> {
+        loop {
+            let next = self.queue.borrow_mut().pop_front();
+            let Some(next) = next else { break };
             self.arm();
-            return Poll::Ready(next);
+            // It may have gone while it waited: idle for too long, or the engine stops.
+            if next.is_open() {
+                return Poll::Ready(Some(next));
+            }
         }
         if self.closing.get() {
             return Poll::Ready(None);
         }
-        self.waiting.replace(Some(waker.clone()));
+        let mut waiting = self.waiting.borrow_mut();
+        if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            waiting.push(cx.waker().clone());
+        }
         Poll::Pending
     }
 
@@ -171,6 +188,10 @@ impl Acceptor {
         if self.closing.replace(true) {
             return;
         }
+        if let Some(file) = self.file.take() {
+            self.reactor.driver(|driver| driver.remove_file(&self.address, file));
+        }
+        self.reactor.shared.unlistens(&self.address);
         let left = std::mem::take(&mut *self.queue.borrow_mut());
         left.iter().for_each(|connection| connection.close());
         let waker = self.waiting.take();
@@ -225,27 +246,5 @@ fn is_shortage(error: Errno) -> bool {
 impl Expire for Acceptor {
     fn expire(self: Rc<Self>) {
         self.arm();
-    }
-}
-
-/// What [`TcpListener`] and `UnixListener` have in common.
-struct Door(Rc<Acceptor>);
-
-impl Door {
-    async fn accept(&self) -> io::Result<Rc<Connection>> {
-        let next = poll_fn(|cx| self.0.poll_accept(cx.waker())).await;
-        next.ok_or_else(|| io::Error::new(io::ErrorKind::NotConnected, "the listener is closed"))
-    }
-}
-
-impl Drop for Door {
-    fn drop(&mut self) {
-        self.0.close();
-    }
-}
-
-impl fmt::Debug for Door {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.address())
     }
 }
