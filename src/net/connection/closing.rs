@@ -36,7 +36,7 @@ impl Connection {
     /// Closes at once; what is queued is dropped, and the peer sees a reset.
     pub(crate) fn abort_now(&self) {
         if self.life.get() < Life::Ending {
-            self.fail_writes();
+            self.fail_writes(Errno::CANCELED);
             let _ = self.reactor.driver(|driver| driver.set_abortive(self.socket));
             self.end();
         }
@@ -100,7 +100,7 @@ impl Expire for Connection {
             Life::Closing if self.bytes_sent.get() > self.sent_mark.get() => self.watch_flush(),
             // The peer takes nothing, or its end did not come in time.
             Life::Closing => {
-                self.fail_writes();
+                self.fail_writes(Errno::TIMEDOUT);
                 self.end();
             }
             Life::Open => {
