@@ -3,6 +3,7 @@
 
 pub(crate) mod bell;
 pub(crate) mod operation;
+pub(crate) mod sim;
 pub(crate) mod token;
 pub(crate) mod uring;
 
@@ -20,6 +21,8 @@ use crate::clock::Now;
 pub(crate) enum Driver {
     /// An io_uring of this thread.
     Uring(Box<uring::Ring>),
+    /// A core of a simulated world.
+    Sim(Box<sim::Kernel>),
 }
 
 /// Calls the same method of whichever kernel it is.
@@ -27,6 +30,7 @@ macro_rules! each {
     ($driver:expr, $kernel:ident => $call:expr) => {
         match $driver {
             Driver::Uring($kernel) => $call,
+            Driver::Sim($kernel) => $call,
         }
     };
 }
@@ -92,6 +96,7 @@ impl Driver {
     pub(crate) fn open(&mut self, address: &Address, protocol: Protocol) -> io::Result<Descriptor> {
         match self {
             Driver::Uring(_) => uring::sockets::open(address, protocol),
+            Driver::Sim(kernel) => kernel.open(address, protocol),
         }
     }
 
@@ -99,6 +104,7 @@ impl Driver {
     pub(crate) fn bind_datagram(&mut self, address: &Address) -> io::Result<Descriptor> {
         match self {
             Driver::Uring(_) => uring::sockets::bind_datagram(address),
+            Driver::Sim(kernel) => kernel.bind_datagram(address),
         }
     }
 
@@ -110,6 +116,7 @@ impl Driver {
     ) -> io::Result<Descriptor> {
         match self {
             Driver::Uring(_) => uring::sockets::listen(address, options),
+            Driver::Sim(kernel) => kernel.listen(address, options),
         }
     }
 
@@ -117,6 +124,7 @@ impl Driver {
     pub(crate) fn local_address(&self, socket: Descriptor) -> io::Result<Address> {
         match self {
             Driver::Uring(_) => uring::sockets::local_address(socket),
+            Driver::Sim(kernel) => kernel.local_address(socket),
         }
     }
 
@@ -124,6 +132,7 @@ impl Driver {
     pub(crate) fn peer_address(&self, socket: Descriptor) -> io::Result<Address> {
         match self {
             Driver::Uring(_) => uring::sockets::peer_address(socket),
+            Driver::Sim(kernel) => kernel.peer_address(socket),
         }
     }
 
@@ -131,6 +140,7 @@ impl Driver {
     pub(crate) fn set_nodelay(&mut self, socket: Descriptor, on: bool) -> io::Result<()> {
         match self {
             Driver::Uring(_) => uring::sockets::set_nodelay(socket, on),
+            Driver::Sim(kernel) => kernel.set_nodelay(socket, on),
         }
     }
 
@@ -138,6 +148,7 @@ impl Driver {
     pub(crate) fn shutdown(&mut self, socket: Descriptor, how: Shutdown) -> io::Result<()> {
         match self {
             Driver::Uring(_) => uring::sockets::shutdown(socket, how),
+            Driver::Sim(kernel) => kernel.shutdown(socket, how),
         }
     }
 
@@ -145,6 +156,7 @@ impl Driver {
     pub(crate) fn set_abortive(&mut self, socket: Descriptor) -> io::Result<()> {
         match self {
             Driver::Uring(_) => uring::sockets::set_abortive(socket),
+            Driver::Sim(kernel) => kernel.set_abortive(socket),
         }
     }
 }
