@@ -1,1 +1,32 @@
 //! skyring: a network engine for latency-critical servers on Linux.
+#![allow(dead_code)]
+
+mod clock;
+pub mod config;
+pub mod doctor;
+mod driver;
+mod error;
+mod gate;
+mod limit;
+mod memory;
+mod net;
+pub mod prelude;
+mod reactor;
+#[cfg(feature = "servers")]
+pub mod servers;
+mod service;
+pub mod wire;
+
+pub use config::Config;
+pub use driver::operation::Address;
+pub use error::{Error, Result, SendError};
+pub use gate::{Agent, Client, ClientId, Disconnect, Gate, GateBuilder, Listen};
+pub use memory::chain::Payload;
+pub use memory::frame::Frame;
+pub use net::output::Backlog;
+pub use reactor::engine::{Core, Engine, Handle, Stopper};
+pub use reactor::{
+    Elapsed, JoinError, JoinHandle, Metrics, Sleep, Within, sleep, spawn, stopping, within,
+};
+pub use service::mailbox::{Local, Undelivered};
+pub use wire::{Framing, LengthPrefix};

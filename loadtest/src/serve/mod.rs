@@ -1,12 +1,13 @@
 //! `skyring-load serve`: the servers that skyring is measured against.
 //!
-//! Each is a single-threaded echo server, written as well as we can make it: a yardstick that is
+//! Beside skyring's own echo server, each is a single-threaded one, written as well as we can make it: a yardstick that is
 //! easy to beat measures nothing. They share the framing, the listener and the first line of
 //! output; the way that bytes go in and out is each one's own.
 
 mod epoll;
 mod finder;
 mod raw_uring;
+mod skyring;
 mod tokio;
 
 use std::io::{self, Write};
@@ -44,14 +45,19 @@ pub struct Args {
     /// How the epoll server is told of readiness.
     #[arg(long, value_enum, default_value_t = epoll::Trigger::Edge)]
     trigger: epoll::Trigger,
+    /// Knobs of the skyring server, as in `--set spin=50us`; they win over the environment.
+    #[arg(long = "set", value_name = "KNOB=VALUE")]
+    set: Vec<String>,
     /// How the raw-uring server receives and sends.
     #[command(flatten)]
     modes: raw_uring::Modes,
 }
 
-/// The servers by name. One of skyring itself joins them here.
+/// The servers by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Server {
+    /// skyring's echo: gate, mailbox and agent.
+    Skyring,
     /// The smallest possible io_uring loop: the floor.
     RawUring,
     /// epoll with direct writes.
@@ -65,6 +71,9 @@ pub enum Server {
 /// # Errors
 /// The address cannot be had, or the server's own set-up failed.
 pub fn run(args: &Args) -> Result<ExitCode> {
+    if args.server == Server::Skyring {
+        return skyring::run(args.listen, args.framing, &args.set);
+    }
     let name = args.server.name();
     let listener =
         TcpListener::bind(args.listen).doing(&format!("listening on {}", args.listen))?;
@@ -72,6 +81,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     rustix::net::listen(&listener, BACKLOG).doing("setting the backlog")?;
     announce(args, &listener).doing("printing the address")?;
     let served = match args.server {
+        Server::Skyring => unreachable!("it opens its listeners itself"),
         Server::RawUring => raw_uring::run(listener, args.framing, args.modes),
         Server::Epoll => epoll::run(&listener, args.framing, args.read_bytes, args.trigger),
         Server::Tokio => tokio::run(listener, args.framing, args.read_bytes),
@@ -89,6 +99,7 @@ impl Server {
 
 fn announce(args: &Args, listener: &TcpListener) -> io::Result<()> {
     let how = match args.server {
+        Server::Skyring => unreachable!("it announces itself"),
         Server::RawUring => args.modes.to_string(),
         Server::Epoll => format!("{} triggered, reads of {} B", args.trigger, args.read_bytes),
         Server::Tokio => format!("reads of {} B", args.read_bytes),

@@ -1,2 +1,0 @@
-//! The servers, the effective configuration, and the doctor.
-fn main() {}

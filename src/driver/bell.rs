@@ -1,0 +1,80 @@
+//! The doorbell by which other threads wake a sleeping core.
+//!
+//! ```text
+//!   other thread                     core
+//!   push to the inbox                asleep = true
+//!   fence(SeqCst)                    fence(SeqCst)
+//!   asleep? then ring                inbox empty? then sleep
+//! ```
+//! Without the fences both sides may miss the other: the message lies in the inbox of a sleeper.
+
+use std::sync::atomic::{AtomicBool, Ordering, fence};
+
+use rustix::fd::OwnedFd;
+
+/// Wakes one core. Shared by all who hold an address on it.
+#[derive(Debug)]
+pub(crate) struct Bell {
+    asleep: AtomicBool,
+    wake: Wake,
+}
+
+#[derive(Debug)]
+enum Wake {
+    /// The core's ring reads this eventfd.
+    Event(OwnedFd),
+    /// The simulated kernel looks at the flag.
+    Flag(AtomicBool),
+}
+
+impl Bell {
+    /// A bell for a core that reads an eventfd.
+    pub(crate) fn event(fd: OwnedFd) -> Bell {
+        Bell { asleep: AtomicBool::new(false), wake: Wake::Event(fd) }
+    }
+
+    /// A bell for a simulated core.
+    pub(crate) fn flag() -> Bell {
+        Bell { asleep: AtomicBool::new(false), wake: Wake::Flag(AtomicBool::new(false)) }
+    }
+
+    /// Wakes the core if it sleeps. Call it after the message is in the inbox.
+    pub(crate) fn ring(&self) {
+        fence(Ordering::SeqCst);
+        if !self.asleep.load(Ordering::Relaxed) || !self.asleep.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        match &self.wake {
+            // The counter cannot overflow: it grows by one for each sleep.
+            Wake::Event(fd) => drop(rustix::io::write(fd, &1u64.to_ne_bytes())),
+            Wake::Flag(flag) => flag.store(true, Ordering::Release),
+        }
+    }
+
+    /// The core is about to sleep: it must look at its inboxes once more after this.
+    pub(crate) fn will_sleep(&self) {
+        self.asleep.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+    }
+
+    /// The core is awake.
+    pub(crate) fn is_awake(&self) {
+        self.asleep.store(false, Ordering::Relaxed);
+    }
+
+    /// The eventfd, when there is one.
+    pub(crate) fn descriptor(&self) -> Option<&OwnedFd> {
+        match &self.wake {
+            Wake::Event(fd) => Some(fd),
+            Wake::Flag(_) => None,
+        }
+    }
+
+    /// Whether the simulated core was rung since the last call.
+    pub(crate) fn take_rung(&self) -> bool {
+        match &self.wake {
+            Wake::Event(_) => false,
+            Wake::Flag(flag) => flag.swap(false, Ordering::Acquire),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The one seam to the kernel: typed operations in, typed completions out, time, randomness and a
+//! doorbell. Above it nobody knows which kernel it is: the real one or a simulated one.
+
+pub(crate) mod bell;
+pub(crate) mod errno;
+pub(crate) mod operation;
+pub(crate) mod probe;
+pub(crate) mod token;
+pub(crate) mod unavailable;
+pub(crate) mod uring;
+
+use std::io;
+use std::sync::Arc;
+
+use self::bell::Bell;
+use self::operation::{
+    Address, Completion, Descriptor, ListenOptions, Operation, Protocol, Shutdown, Wait,
+};
+use self::token::Token;
+use crate::clock::Now;
+
+/// A core's kernel.
+pub(crate) enum Driver {
+    /// An io_uring of this thread.
+    Uring(Box<uring::Ring>),
+}
+
+/// Calls the same method of whichever kernel it is.
+macro_rules! each {
+    ($driver:expr, $kernel:ident => $call:expr) => {
+        match $driver {
+            Driver::Uring($kernel) => $call,
+        }
+    };
+}
+
+impl Driver {
+    /// Queues an operation; its token must be of a slot that is free until the last completion.
+    #[inline]
+    pub(crate) fn submit(&mut self, token: Token, operation: Operation) {
+        each!(self, kernel => kernel.submit(token, operation));
+    }
+
+    /// Cancels one operation; its last completion still comes, and may be a success.
+    pub(crate) fn cancel(&mut self, target: Token) {
+        each!(self, kernel => kernel.cancel(target));
+    }
+
+    /// Cancels all operations on a socket; their last completions still come.
+    pub(crate) fn cancel_all(&mut self, socket: Descriptor) {
+        each!(self, kernel => kernel.cancel_all(socket));
+    }
+
+    /// Closes a socket on which no operation is in flight.
+    pub(crate) fn close(&mut self, socket: Descriptor) {
+        each!(self, kernel => kernel.close(socket));
+    }
+
+    /// Whether an enter would bring completions at once. No system call.
+    pub(crate) fn has_news(&mut self) -> bool {
+        each!(self, kernel => kernel.has_news())
+    }
+
+    /// Hands the queued operations over and waits as told: the one system call of a turn.
+    pub(crate) fn enter(&mut self, wait: Wait) -> io::Result<()> {
+        each!(self, kernel => kernel.enter(wait))
+    }
+
+    /// Takes what has completed, in order.
+    pub(crate) fn reap(&mut self, into: &mut Vec<Completion>) {
+        each!(self, kernel => kernel.reap(into));
+    }
+
+    /// Operations whose last completion has not come.
+    pub(crate) fn in_flight(&self) -> u32 {
+        each!(self, kernel => kernel.in_flight())
+    }
+
+    /// Time since the driver was opened. A reactor asks once a turn.
+    pub(crate) fn now(&self) -> Now {
+        each!(self, kernel => kernel.now())
+    }
+
+    /// A random number; in the simulated kernel it follows from the seed.
+    pub(crate) fn random(&mut self) -> u64 {
+        each!(self, kernel => kernel.random())
+    }
+
+    /// What other threads ring to wake this core.
+    pub(crate) fn bell(&self) -> Arc<Bell> {
+        each!(self, kernel => kernel.bell())
+    }
+
+    /// A fresh socket for addresses like this one.
+    pub(crate) fn open(&mut self, address: &Address, protocol: Protocol) -> io::Result<Descriptor> {
+        match self {
+            Driver::Uring(_) => uring::sockets::open(address, protocol),
+        }
+    }
+
+    /// A datagram socket bound to `address`.
+    pub(crate) fn bind_datagram(&mut self, address: &Address) -> io::Result<Descriptor> {
+        match self {
+            Driver::Uring(_) => uring::sockets::bind_datagram(address),
+        }
+    }
+
+    /// A listener on `address`.
+    pub(crate) fn listen(
+        &mut self,
+        address: &Address,
+        options: ListenOptions,
+    ) -> io::Result<Descriptor> {
+        match self {
+            Driver::Uring(_) => uring::sockets::listen(address, options),
+        }
+    }
+
+    /// Another descriptor of the same socket.
+    pub(crate) fn duplicate(&mut self, socket: Descriptor) -> io::Result<Descriptor> {
+        match self {
+            Driver::Uring(_) => uring::sockets::duplicate(socket),
+        }
+    }
+
+    /// Fails when somebody listens on `address` already, even if the address may be shared.
+    pub(crate) fn probe_free(&mut self, address: &Address) -> io::Result<()> {
+        match self {
+            Driver::Uring(_) => uring::sockets::probe_free(address),
+        }
+    }
+
+    /// Where the socket is bound.
+    pub(crate) fn local_address(&self, socket: Descriptor) -> io::Result<Address> {
+        match self {
+            Driver::Uring(_) => uring::sockets::local_address(socket),
+        }
+    }
+
+    /// Who is at the other end.
+    pub(crate) fn peer_address(&self, socket: Descriptor) -> io::Result<Address> {
+        match self {
+            Driver::Uring(_) => uring::sockets::peer_address(socket),
+        }
+    }
+
+    /// Turns Nagle's algorithm off or on.
+    pub(crate) fn set_nodelay(&mut self, socket: Descriptor, on: bool) -> io::Result<()> {
+        match self {
+            Driver::Uring(_) => uring::sockets::set_nodelay(socket, on),
+        }
+    }
+
+    /// Ends one or both directions at once, without waiting.
+    pub(crate) fn shutdown(&mut self, socket: Descriptor, how: Shutdown) -> io::Result<()> {
+        match self {
+            Driver::Uring(_) => uring::sockets::shutdown(socket, how),
+        }
+    }
+
+    /// Makes the close of this socket a reset that drops what was not sent.
+    pub(crate) fn set_abortive(&mut self, socket: Descriptor) -> io::Result<()> {
+        match self {
+            Driver::Uring(_) => uring::sockets::set_abortive(socket),
+        }
+    }
+}

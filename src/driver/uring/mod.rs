@@ -1,0 +1,383 @@
+//! The real kernel: one io_uring for each core.
+//!
+//! ```text
+//!   submit(token, operation) ──▶ submission queue ─┐
+//!                                                   enter (one a turn: submit + wait)
+//!   reap() ◀── typed completions ◀── completion queue ┘
+//! ```
+//! The buffers of an operation live in `held`, at the slot of its token, from submission to its
+//! last completion; a future that is dropped leaves them alone. `docs/UNSAFE.md` has the table.
+#![allow(unsafe_code)] // Entries point at memory that the kernel uses later; see docs/UNSAFE.md.
+
+mod held;
+pub(crate) mod sockets;
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
+use io_uring::{IoUring, cqueue, opcode, squeue};
+use rustix::event::EventfdFlags;
+use rustix::io::Errno;
+
+use self::held::{Held, Message};
+use super::bell::Bell;
+use super::operation::{Completion, Descriptor, Event, Operation, Wait};
+use super::token::{Kind, Token};
+use crate::clock::Now;
+use crate::memory::pool::Pool;
+use crate::memory::slots::Key;
+
+/// The buffer group of the core's pool. A ring has just this one.
+const GROUP: u16 = 0;
+/// Deferred completions are asked for without waiting while there is work; the kernel hands out
+/// about twenty an enter (`IO_LOCAL_TW_DEFAULT_MAX`).
+const GETEVENTS: u32 = 1;
+const EXT_ARG: u32 = 8;
+/// How long a dropped ring waits for the last completions before it gives its memory up.
+const DRAIN: Duration = Duration::from_secs(2);
+/// The memory of a ring that was closed is given back a little later: how long a new one waits for
+/// it, and how often it looks.
+const SETUP_PATIENCE: Duration = Duration::from_millis(50);
+const SETUP_PAUSE: Duration = Duration::from_millis(5);
+
+/// What the ring is built with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RingOptions {
+    /// Submissions before an enter is due; rounded up to a power of two.
+    pub(crate) entries: u32,
+    /// Completions before the kernel must hold them back.
+    pub(crate) completions: u32,
+}
+
+/// A core's ring, with all that the kernel holds for it.
+pub(crate) struct Ring {
+    ring: IoUring,
+    pool: Pool,
+    bell: Arc<Bell>,
+    /// Where the kernel puts the bell's counter; boxed, so that it stays where it is.
+    bell_value: Box<u64>,
+    /// By slot of the token: what an operation in flight owns.
+    held: Vec<Held>,
+    /// Gathered sends that are at rest, for the next ones.
+    spare: Vec<Box<Message>>,
+    /// The shape of a received datagram; the kernel copies it when the operation is armed.
+    datagram: Box<libc::msghdr>,
+    /// Operations whose last completion has not come.
+    in_flight: u32,
+    closing: bool,
+    started: Instant,
+    random: u64,
+}
+
+impl Ring {
+    /// Opens a ring on this thread, which must be the one that uses it.
+    pub(crate) fn new(options: RingOptions, pool: Pool) -> io::Result<Ring> {
+        let ring = build(options)?;
+        let (address, entries) = pool.ring();
+        // SAFETY: the buffer ring lives as long as the pool, of which this struct owns a handle
+        // until after the ring is closed (field order in `drop`).
+        unsafe { ring.submitter().register_buf_ring_with_flags(address, entries, GROUP, 0)? };
+        pool.provide();
+        let event = rustix::event::eventfd(0, EventfdFlags::CLOEXEC)?;
+        let mut seed = [0; 8];
+        rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty())?;
+        let mut this = Ring {
+            ring,
+            pool,
+            bell: Arc::new(Bell::event(event)),
+            bell_value: Box::new(0),
+            held: Vec::new(),
+            spare: Vec::new(),
+            datagram: Box::new(held::datagram_shape()),
+            in_flight: 0,
+            closing: false,
+            started: Instant::now(),
+            random: u64::from_ne_bytes(seed),
+        };
+        this.arm_bell();
+        Ok(this)
+    }
+
+    /// How many entries the kernel granted: submissions and completions.
+    pub(crate) fn granted(&self) -> (u32, u32) {
+        (self.ring.params().sq_entries(), self.ring.params().cq_entries())
+    }
+
+    pub(crate) fn bell(&self) -> Arc<Bell> {
+        self.bell.clone()
+    }
+
+    /// Time since the ring was opened.
+    pub(crate) fn now(&self) -> Now {
+        Now::from_nanos(self.started.elapsed().as_nanos() as u64)
+    }
+
+    /// A number that nobody can guess from the ones before by chance (xorshift64*, seeded by the
+    /// kernel). Not for keys.
+    pub(crate) fn random(&mut self) -> u64 {
+        self.random ^= self.random >> 12;
+        self.random ^= self.random << 25;
+        self.random ^= self.random >> 27;
+        self.random.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    /// Operations whose last completion has not come, the bell's not counted.
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.in_flight - u32::from(!self.closing)
+    }
+
+    /// Queues an operation. It reaches the kernel at the next enter, or now if the queue is full.
+    pub(crate) fn submit(&mut self, token: Token, operation: Operation) {
+        let index = token.key.index() as usize;
+        if index >= self.held.len() {
+            self.held.resize_with(index + 1, || Held::Nothing);
+        }
+        let entry = match operation {
+            Operation::Accept(Descriptor(fd)) => opcode::AcceptMulti::new(Fd(fd))
+                .flags(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK)
+                .build(),
+            Operation::Receive(Descriptor(fd)) => opcode::RecvMulti::new(Fd(fd), GROUP).build(),
+            Operation::ReceiveFrom(Descriptor(fd)) => {
+                opcode::RecvMsgMulti::new(Fd(fd), &*self.datagram, GROUP).build()
+            }
+            Operation::Send(Descriptor(fd), chain) => {
+                let (held, entry) = held::send(fd, chain, &mut self.spare);
+                self.held[index] = held;
+                entry
+            }
+            Operation::SendTo(Descriptor(fd), chain, to) => {
+                let (held, entry) = held::send_to(fd, chain, to, &mut self.spare);
+                self.held[index] = held;
+                entry
+            }
+            Operation::Connect(Descriptor(fd), to) => match held::address(&to) {
+                Ok(address) => {
+                    let entry = opcode::Connect::new(
+                        Fd(fd),
+                        address.as_ptr().cast(),
+                        address.addr_len() as libc::socklen_t,
+                    );
+                    self.held[index] = Held::Address(address);
+                    entry.build()
+                }
+                // The kernel refuses a connect without an address by the same completion path.
+                Err(_) => opcode::Connect::new(Fd(fd), std::ptr::null(), 0).build(),
+            },
+        };
+        self.push(token, entry);
+    }
+
+    /// Cancels one operation; its last completion still comes.
+    pub(crate) fn cancel(&mut self, target: Token) {
+        let entry = opcode::AsyncCancel::new(target.to_u64()).build();
+        self.push(driver_token(Kind::Cancel), entry);
+    }
+
+    /// Cancels every operation on the socket; their last completions still come.
+    pub(crate) fn cancel_all(&mut self, socket: Descriptor) {
+        let entry = opcode::AsyncCancel2::new(CancelBuilder::fd(Fd(socket.0)).all()).build();
+        self.push(driver_token(Kind::Cancel), entry);
+    }
+
+    /// Closes a socket on which no operation is in flight.
+    pub(crate) fn close(&mut self, socket: Descriptor) {
+        self.push(driver_token(Kind::Close), opcode::Close::new(Fd(socket.0)).build());
+    }
+
+    fn push(&mut self, token: Token, entry: squeue::Entry) {
+        let entry = entry.user_data(token.to_u64());
+        self.in_flight += 1;
+        loop {
+            // SAFETY: what the entry points at lies in `held`, `datagram` or `bell_value`, none of
+            // which moves or goes before the operation's last completion (`finish`, `drop`).
+            if unsafe { self.ring.submission().push(&entry) }.is_ok() {
+                return;
+            }
+            // The queue is full: hand it over now. A signal may interrupt that, so try again.
+            let _ = self.ring.submit();
+        }
+    }
+
+    fn arm_bell(&mut self) {
+        let fd = self.bell.descriptor().expect("a ring's bell is an eventfd").as_raw_fd();
+        let value = std::ptr::from_mut(&mut *self.bell_value).cast();
+        self.push(driver_token(Kind::Bell), opcode::Read::new(Fd(fd), value, 8).build());
+    }
+
+    /// Whether an enter would bring completions at once. Reads memory only.
+    pub(crate) fn has_news(&mut self) -> bool {
+        !self.ring.completion().is_empty() || self.ring.submission().taskrun()
+    }
+
+    /// Hands the submissions to the kernel and waits as told. Makes no system call when there is
+    /// nothing to hand over, to fetch or to wait for.
+    pub(crate) fn enter(&mut self, wait: Wait) -> io::Result<()> {
+        let submission = self.ring.submission();
+        let to_submit = submission.len() as u32;
+        let has_news = submission.taskrun() || submission.cq_overflow();
+        drop(submission);
+        let ready = !self.ring.completion().is_empty();
+        let wait = if ready { Wait::Poll } else { wait };
+        let timespec = match wait {
+            Wait::Poll if to_submit == 0 && !has_news => return Ok(()),
+            Wait::For(duration) => Timespec::from(duration),
+            Wait::Poll | Wait::Forever => Timespec::new(),
+        };
+        let (want, flags) = if wait == Wait::Poll { (0, GETEVENTS) } else { (1, GETEVENTS) };
+        let result = if let Wait::For(_) = wait {
+            let args = SubmitArgs::new().timespec(&timespec);
+            // SAFETY: EXT_ARG says that the argument is of this type; it lives across the call.
+            unsafe { self.ring.submitter().enter(to_submit, want, flags | EXT_ARG, Some(&args)) }
+        } else {
+            // SAFETY: no argument is passed.
+            unsafe { self.ring.submitter().enter::<libc::sigset_t>(to_submit, want, flags, None) }
+        };
+        match result {
+            Ok(_) => Ok(()),
+            // Timed out, interrupted, or the completion queue must be emptied first: all are
+            // settled by the turn that follows.
+            Err(error) => match Errno::from_io_error(&error) {
+                Some(Errno::TIME | Errno::INTR | Errno::AGAIN | Errno::BUSY) => Ok(()),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Takes what has completed.
+    pub(crate) fn reap(&mut self, into: &mut Vec<Completion>) {
+        let mut rung = false;
+        for entry in self.ring.completion() {
+            let token = Token::from_u64(entry.user_data());
+            let more = cqueue::more(entry.flags());
+            self.in_flight -= u32::from(!more);
+            match token.kind {
+                Kind::Bell => rung = true,
+                Kind::Cancel | Kind::Close => {}
+                _ => {
+                    let event =
+                        finish(token, &entry, &self.pool, &mut self.held, &mut self.spare, more);
+                    into.push(Completion { token, more, event });
+                }
+            }
+        }
+        if rung && !self.closing {
+            self.arm_bell();
+        }
+    }
+}
+
+/// The token of an operation that is the driver's own.
+fn driver_token(kind: Kind) -> Token {
+    Token { kind, key: Key::from_u64(0) }
+}
+
+/// What a completion means; frees or returns what the operation held if it was the last.
+fn finish(
+    token: Token,
+    entry: &cqueue::Entry,
+    pool: &Pool,
+    held: &mut [Held],
+    spare: &mut Vec<Box<Message>>,
+    more: bool,
+) -> Event {
+    let result = match entry.result() {
+        failed if failed < 0 => Err(Errno::from_raw_os_error(-failed)),
+        done => Ok(done as u32),
+    };
+    let block = cqueue::buffer_select(entry.flags());
+    let held = &mut held[token.key.index() as usize];
+    match token.kind {
+        Kind::Accept => Event::Accepted(result.map(|fd| Descriptor(fd as i32))),
+        Kind::Receive => Event::Received(result.map(|len| {
+            // SAFETY: the kernel names the block that it took and filled for this completion.
+            let lease = block.map(|id| unsafe { pool.received(id, len) });
+            lease.filter(|_| len > 0)
+        })),
+        Kind::ReceiveFrom => Event::Datagram(result.and_then(|len| {
+            let id = block.ok_or(Errno::NOBUFS)?;
+            // SAFETY: as for `Receive`.
+            held::datagram(unsafe { pool.received(id, len) })
+        })),
+        Kind::Send | Kind::SendTo => {
+            debug_assert!(!more, "a send without zero copy completes once");
+            let chain = held.take_chain(spare);
+            Event::Sent(result.map(|sent| sent as usize), chain)
+        }
+        Kind::Connect => {
+            *held = Held::Nothing;
+            Event::Connected(result.map(drop))
+        }
+        Kind::Cancel | Kind::Close | Kind::Bell => unreachable!("the driver's own"),
+    }
+}
+
+/// Sets the ring up with the best flags that this kernel takes, from newest to the floor (6.1).
+fn build(options: RingOptions) -> io::Result<IoUring> {
+    let started = Instant::now();
+    let mut no_sqarray = true;
+    loop {
+        let mut builder = IoUring::builder();
+        builder
+            .setup_clamp()
+            .setup_cqsize(options.completions)
+            .setup_submit_all()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_taskrun_flag();
+        if no_sqarray {
+            builder.setup_no_sqarray(); // 6.6
+        }
+        match builder.build(options.entries) {
+            Ok(ring) => {
+                // Saves a descriptor look-up in each enter (5.18); works without.
+                let _ = ring.submitter().register_ring_fd();
+                return Ok(ring);
+            }
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) && no_sqarray => {
+                no_sqarray = false;
+            }
+            Err(error) => {
+                let short = error.raw_os_error() == Some(libc::ENOMEM);
+                if !short || started.elapsed() > SETUP_PATIENCE {
+                    return Err(error);
+                }
+                std::thread::sleep(SETUP_PAUSE);
+            }
+        }
+    }
+}
+
+impl Drop for Ring {
+    /// Cancels what is in flight and waits for it. Buffers that the kernel still holds after that
+    /// are leaked: memory lost is better than memory written to by a stranger.
+    fn drop(&mut self) {
+        self.closing = true;
+        let cancel = opcode::AsyncCancel2::new(CancelBuilder::any()).build();
+        self.push(driver_token(Kind::Cancel), cancel);
+        let deadline = Instant::now() + DRAIN;
+        let mut completions = Vec::new();
+        while self.in_flight > 0 && Instant::now() < deadline {
+            if self.enter(Wait::For(Duration::from_millis(10))).is_err() {
+                break;
+            }
+            self.reap(&mut completions);
+            for completion in completions.drain(..) {
+                if let Event::Accepted(Ok(Descriptor(fd))) = completion.event {
+                    // SAFETY: just accepted, and nobody else has seen it.
+                    drop(unsafe { OwnedFd::from_raw_fd(fd) });
+                }
+            }
+        }
+        // A registered descriptor would keep the ring until its thread ends.
+        let _ = self.ring.submitter().unregister_ring_fd();
+        if self.in_flight > 0 {
+            tracing::error!(operations = self.in_flight, "ring not drained: its memory is leaked");
+            self.pool.leak();
+            std::mem::forget(std::mem::take(&mut self.held));
+            std::mem::forget(std::mem::take(&mut self.bell_value));
+        }
+    }
+}

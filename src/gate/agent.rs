@@ -1,0 +1,82 @@
+//! What a user writes for one client.
+
+use std::fmt;
+use std::future::{Future, ready};
+use std::io;
+
+use super::client::Client;
+use crate::error::Result;
+use crate::memory::frame::Frame;
+use crate::net::output::Backlog;
+use crate::wire::FrameError;
+
+/// Serves one client, on the core where its connection arrived: one event at a time, in order.
+///
+/// Write `async fn`; a handler that waits holds up this client alone, and after
+/// `SKYRING_RECEIVE_BYTES_MAX` unread bytes its reads pause. `M` are the messages of colleagues
+/// ([`GateBuilder::agent_with`](super::GateBuilder::agent_with)).
+///
+/// An error closes the connection after what is queued has left. A panic does the same, and ends
+/// nothing else.
+///
+/// ```
+/// use skyring::prelude::*;
+///
+/// struct Echo;
+/// impl Agent for Echo {
+///     async fn frame(&mut self, client: &Client, frame: Frame) -> Result<()> {
+///         client.send(frame)
+///     }
+/// }
+/// ```
+pub trait Agent<M: 'static = ()>: 'static {
+    /// A frame came.
+    fn frame(&mut self, client: &Client, frame: Frame) -> impl Future<Output = Result<()>>;
+
+    /// A colleague sent a message. Ignored unless written.
+    fn message(&mut self, client: &Client, message: M) -> impl Future<Output = Result<()>> {
+        let _ = (client, message);
+        ready(Ok(()))
+    }
+
+    /// The client reads too slowly, or has caught up. Ignored unless written; at the cap the
+    /// connection is closed whatever this does.
+    fn backlog(&mut self, client: &Client, backlog: Backlog) -> impl Future<Output = Result<()>> {
+        let _ = (client, backlog);
+        ready(Ok(()))
+    }
+
+    /// No more frames will come; the last call. What is sent now still leaves if the client reads.
+    fn disconnected(&mut self, client: &Client, why: Disconnect) -> impl Future<Output = ()> {
+        let _ = (client, why);
+        ready(())
+    }
+}
+
+/// Why no more frames come from a client.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Disconnect {
+    /// The client ended its side, in order.
+    Ended,
+    /// The connection broke.
+    Failed(io::Error),
+    /// The client broke the framing.
+    Malformed(FrameError),
+    /// The connection was closed from this side: [`Client::close`], or a full send queue.
+    Closed,
+    /// The engine stops.
+    Stopping,
+}
+
+impl fmt::Display for Disconnect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Disconnect::Ended => f.write_str("the client ended the connection"),
+            Disconnect::Failed(error) => write!(f, "the connection broke: {error}"),
+            Disconnect::Malformed(error) => write!(f, "the client broke the framing: {error}"),
+            Disconnect::Closed => f.write_str("the connection was closed from this side"),
+            Disconnect::Stopping => f.write_str("the engine stops"),
+        }
+    }
+}

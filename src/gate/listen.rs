@@ -1,0 +1,190 @@
+//! Where a gate listens, and how all cores come to listen there.
+
+use std::fmt;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::{IntoRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::{Mutex, PoisonError};
+
+use crate::driver::operation::{Address, Descriptor};
+use crate::error::{Error, Result};
+use crate::net::listener::{Acceptor, OnAccept};
+use crate::reactor::Reactor;
+use crate::reactor::engine::Core;
+
+/// What a gate listens on.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Listen {
+    /// `host:port` or `unix:/path`.
+    Address(String),
+    /// A socket that listens already.
+    Socket(OwnedFd),
+}
+
+impl From<&str> for Listen {
+    fn from(address: &str) -> Listen {
+        Listen::Address(address.into())
+    }
+}
+
+impl From<String> for Listen {
+    fn from(address: String) -> Listen {
+        Listen::Address(address)
+    }
+}
+
+impl From<&String> for Listen {
+    fn from(address: &String) -> Listen {
+        Listen::Address(address.clone())
+    }
+}
+
+impl From<SocketAddr> for Listen {
+    fn from(address: SocketAddr) -> Listen {
+        Listen::Address(address.to_string())
+    }
+}
+
+impl From<std::net::TcpListener> for Listen {
+    fn from(listener: std::net::TcpListener) -> Listen {
+        Listen::Socket(listener.into())
+    }
+}
+
+impl From<std::os::unix::net::UnixListener> for Listen {
+    fn from(listener: std::os::unix::net::UnixListener) -> Listen {
+        Listen::Socket(listener.into())
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Listen::Address(address) => address.fmt(f),
+            Listen::Socket(socket) => write!(f, "{socket:?}"),
+        }
+    }
+}
+
+/// One listening place of an engine. Core 0 opens it, the others join: an internet address gets a
+/// socket of its own on each core (SO_REUSEPORT), a Unix or inherited socket one descriptor each.
+pub(super) struct Door {
+    listen: Mutex<Option<Listen>>,
+    opened: Mutex<Vec<Opened>>,
+}
+
+#[derive(Clone)]
+enum Opened {
+    Own(Address),
+    Common(Descriptor, Address),
+}
+
+impl Door {
+    pub(super) fn new(listen: Listen) -> Door {
+        Door { listen: Mutex::new(Some(listen)), opened: Mutex::default() }
+    }
+
+    /// Opens the place on this core.
+    pub(super) fn open(&self, reactor: &Rc<Reactor>, core: &Core, on: OnAccept) -> Result<()> {
+        let shared = core.count > 1;
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let listen = self.listen.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(listen) = listen {
+            *opened = open_first(reactor, listen, shared, &on)?;
+            return Ok(());
+        }
+        for place in opened.iter() {
+            match place {
+                Opened::Own(address) => {
+                    drop(Acceptor::open(reactor, address, shared, Some(on.clone()))?)
+                }
+                Opened::Common(socket, address) => {
+                    let copy = reactor.driver(|driver| driver.duplicate(*socket));
+                    let copy = copy.map_err(|source| listen_error(address, source))?;
+                    Acceptor::adopt(reactor, copy, address.clone(), Some(on.clone()));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn open_first(
+    reactor: &Rc<Reactor>,
+    listen: Listen,
+    shared: bool,
+    on: &OnAccept,
+) -> Result<Vec<Opened>> {
+    let addresses = match listen {
+        Listen::Address(text) => parse(&text)?,
+        Listen::Socket(socket) => {
+            let socket = Descriptor(socket.into_raw_fd());
+            let address = reactor.driver(|driver| driver.local_address(socket));
+            let address = address
+                .map_err(|source| Error::Kernel { action: "use the given listener", source })?;
+            Acceptor::adopt(reactor, socket, address.clone(), Some(on.clone()));
+            return Ok(vec![Opened::Common(socket, address)]);
+        }
+    };
+    let mut opened = Vec::new();
+    for address in addresses {
+        if let (Address::Inet(_), true) = (&address, shared) {
+            reserve(reactor, &address)?;
+        }
+        let acceptor = Acceptor::open(reactor, &address, shared, Some(on.clone()))?;
+        opened.push(match &address {
+            Address::Inet(_) => Opened::Own(acceptor.address().clone()),
+            Address::Unix(_) => Opened::Common(acceptor.socket(), address),
+        });
+    }
+    Ok(opened)
+}
+
+/// Fails when another process listens there: SO_REUSEPORT alone would share the port with it in
+/// silence.
+fn reserve(reactor: &Rc<Reactor>, address: &Address) -> Result<()> {
+    let probed = reactor.driver(|driver| driver.probe_free(address));
+    probed.map_err(|source| listen_error(address, source))
+}
+
+fn listen_error(address: &Address, source: std::io::Error) -> Error {
+    Error::Listen { address: address.to_string(), source }
+}
+
+/// Reads `host:port` or `unix:/path`. A name may stand for several addresses.
+fn parse(text: &str) -> Result<Vec<Address>> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return match Path::new(path).file_name() {
+            Some(_) => Ok(vec![Address::Unix(PathBuf::from(path))]),
+            None => Err(format!("{text:?} names no socket: write unix:/path/to/socket").into()),
+        };
+    }
+    let resolved = text.to_socket_addrs().map_err(|source| match source.kind() {
+        std::io::ErrorKind::InvalidInput => Error::from(format!(
+            "{text:?} is no address to listen on: write host:port, as 0.0.0.0:8888, or unix:/path"
+        )),
+        _ => Error::Listen { address: text.into(), source },
+    })?;
+    Ok(resolved.map(Address::Inet).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_host_with_a_port_or_a_path() {
+        let inet: SocketAddr = "[::1]:80".parse().expect("an address");
+        assert_eq!(parse("[::1]:80").expect("an address"), [Address::Inet(inet)]);
+        assert_eq!(parse("unix:/tmp/x").expect("a path"), [Address::Unix("/tmp/x".into())]);
+        for wrong in ["", "80", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "unix:", "unix:/"] {
+            let error = parse(wrong).expect_err(wrong).to_string();
+            assert!(
+                error.contains("host:port") || error.contains("unix:/path"),
+                "{wrong}: {error}"
+            );
+        }
+    }
+}

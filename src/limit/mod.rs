@@ -1,0 +1,3 @@
+//! Limits of the engine, counted over all cores.
+
+pub(crate) mod quota;

@@ -1,0 +1,7 @@
+//! Where received and outgoing bytes live, and the tables and timers of a core.
+
+pub(crate) mod chain;
+pub(crate) mod frame;
+pub(crate) mod pool;
+pub(crate) mod slots;
+pub(crate) mod wheel;

@@ -1,0 +1,455 @@
+//! The core's blocks: where the kernel puts received bytes, and the leases that keep them.
+//!
+//! ```text
+//!            provide()                 received()                  last lease drops
+//!   home ───────────────▶ buffer ring ───────────▶ lent (count>0) ─────────────────▶ home
+//!    ▲                    (the kernel's)                │ detach()
+//!    └──────── returns (lock-free) ◀─────────── [`Detached`], on any thread
+//! ```
+//! A block is at one of three places at each moment; `docs/UNSAFE.md` begins with that table. The
+//! count of a block is a plain cell of this core; only a [`Detached`] lease crosses threads, and it
+//! comes home through a lock-free queue.
+#![allow(unsafe_code)] // Blocks are shared with the kernel; see docs/UNSAFE.md.
+
+use std::alloc::{self, Layout};
+use std::cell::{Cell, RefCell};
+use std::ops::Range;
+use std::ptr::NonNull;
+use std::rc::Rc;
+use std::slice;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use crossbeam::queue::SegQueue;
+
+/// The kernel reads a buffer ring of at most this many entries (`io_uring_register_buf_ring(3)`).
+pub(crate) const POOL_BLOCKS_MAX: u32 = 32_768;
+/// Buffer rings and blocks begin on a page.
+const PAGE_BYTES: usize = 4096;
+/// What a block holds after its return in a debug build: a stale reader sees it at once.
+#[cfg(debug_assertions)]
+const POISON: u8 = 0xDB;
+
+/// The blocks of one core. A clone is another handle to the same pool.
+#[derive(Clone)]
+pub(crate) struct Pool(Rc<Core>);
+
+struct Core {
+    memory: Arc<Memory>,
+    entries: Box<[Entry]>,
+    ring: BufferRing,
+    /// Blocks that came home and are not with the kernel yet.
+    home: RefCell<Vec<u16>>,
+    /// Blocks under a lease or detached.
+    lent: Cell<u32>,
+    /// Blocks that the kernel may fill.
+    provided: Cell<u32>,
+    /// More lent blocks than this, and new bytes are copied to the heap.
+    quota: u32,
+}
+
+/// The bytes of all blocks. Lives until the pool, every lease and every [`Detached`] are gone.
+struct Memory {
+    base: NonNull<u8>,
+    layout: Layout,
+    block_bytes: usize,
+    /// Leases dropped on other threads, one entry a lease.
+    returns: SegQueue<u16>,
+}
+
+// SAFETY: `base` is an allocation of its own that only `Drop` frees. Bytes of a block are read
+// through a lease, and written only by the kernel while no lease on that block exists.
+unsafe impl Send for Memory {}
+// SAFETY: as above; `returns` is a concurrent queue.
+unsafe impl Sync for Memory {}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `Memory::new` with this layout; the last owner is here.
+        unsafe { alloc::dealloc(self.base.as_ptr(), self.layout) }
+    }
+}
+
+impl Memory {
+    fn new(blocks: usize, block_bytes: usize) -> Memory {
+        let layout = Layout::from_size_align(blocks * block_bytes, PAGE_BYTES)
+            .expect("config bounds blocks and their size");
+        assert!(layout.size() > 0, "a pool holds at least one block");
+        // SAFETY: the size is not zero. Pages stay untouched, so unused blocks cost no memory.
+        let base = unsafe { alloc::alloc_zeroed(layout) };
+        let Some(base) = NonNull::new(base) else { alloc::handle_alloc_error(layout) };
+        Memory { base, layout, block_bytes, returns: SegQueue::new() }
+    }
+
+    fn block(&self, id: u16) -> NonNull<u8> {
+        let offset = usize::from(id) * self.block_bytes;
+        assert!(offset < self.layout.size(), "a block id is below the number of blocks");
+        // SAFETY: the offset lies inside the allocation.
+        unsafe { self.base.add(offset) }
+    }
+}
+
+/// Counts the leases on one stretch of bytes: a block of the pool, or a heap buffer.
+struct Entry {
+    count: Cell<u32>,
+    len: Cell<u32>,
+    data: Cell<NonNull<u8>>,
+    owner: Owner,
+}
+
+enum Owner {
+    /// A block; the pool stays alive while `count` is above zero.
+    Pool { core: Cell<*const Core>, id: u16 },
+    /// A heap buffer, freed with the last lease.
+    Heap(Vec<u8>),
+}
+
+/// A counted hold on received bytes: cheap to clone, bound to its core.
+pub(crate) struct Lease(NonNull<Entry>);
+
+impl Pool {
+    /// A pool of `blocks` (a power of two) of `block_bytes` each. `quota`: above that many lent
+    /// blocks, [`Pool::is_over_quota`] says to copy instead of lend.
+    pub(crate) fn new(blocks: u32, block_bytes: u32, quota: u32) -> Pool {
+        assert!(blocks.is_power_of_two() && blocks <= POOL_BLOCKS_MAX, "config checks this");
+        let memory = Arc::new(Memory::new(blocks as usize, block_bytes as usize));
+        let entries = (0..blocks as u16)
+            .map(|id| Entry {
+                count: Cell::new(0),
+                len: Cell::new(0),
+                data: Cell::new(memory.block(id)),
+                owner: Owner::Pool { core: Cell::new(std::ptr::null()), id },
+            })
+            .collect();
+        let core = Rc::new(Core {
+            entries,
+            ring: BufferRing::new(blocks as u16),
+            // The first block to be used is block 0: pages are touched in order of need.
+            home: RefCell::new((0..blocks as u16).rev().collect()),
+            lent: Cell::new(0),
+            provided: Cell::new(0),
+            quota,
+            memory,
+        });
+        for entry in &core.entries {
+            let Owner::Pool { core: owner, .. } = &entry.owner else { unreachable!("made above") };
+            owner.set(Rc::as_ptr(&core));
+        }
+        Pool(core)
+    }
+
+    /// How many blocks there are.
+    pub(crate) fn blocks(&self) -> u32 {
+        self.0.entries.len() as u32
+    }
+
+    /// The size of each block.
+    pub(crate) fn block_bytes(&self) -> u32 {
+        self.0.memory.block_bytes as u32
+    }
+
+    /// Blocks under a lease, on this core or detached.
+    pub(crate) fn lent(&self) -> u32 {
+        self.0.lent.get()
+    }
+
+    /// Blocks that the kernel may fill now.
+    pub(crate) fn provided(&self) -> u32 {
+        self.0.provided.get()
+    }
+
+    /// Whether so many blocks are lent that new bytes are better copied.
+    pub(crate) fn is_over_quota(&self) -> bool {
+        self.0.lent.get() > self.0.quota
+    }
+
+    /// Where the kernel finds the buffer ring: address and number of entries.
+    pub(crate) fn ring(&self) -> (u64, u16) {
+        (self.0.ring.base.as_ptr() as u64, self.0.ring.mask + 1)
+    }
+
+    /// Gives every block that is home to the kernel, those returned by other threads too. Returns
+    /// how many.
+    pub(crate) fn provide(&self) -> u32 {
+        while let Some(id) = self.0.memory.returns.pop() {
+            if self.0.release(id) {
+                // SAFETY: gives back the count that `received` took; `self.0` is another one.
+                unsafe { Rc::decrement_strong_count(Rc::as_ptr(&self.0)) };
+            }
+        }
+        let mut home = self.0.home.borrow_mut();
+        let count = home.len() as u32;
+        if count == 0 {
+            return 0;
+        }
+        for id in home.drain(..).rev() {
+            self.0.ring.push(self.0.memory.block(id), self.0.memory.block_bytes as u32, id);
+        }
+        self.0.ring.publish();
+        self.0.provided.set(self.0.provided.get() + count);
+        count
+    }
+
+    /// The lease on block `id`, into which the kernel has put `len` bytes.
+    ///
+    /// # Safety
+    /// The kernel took this block from the ring and has completed the one operation that did. It
+    /// touches the block no more until [`Pool::provide`] gives it back.
+    pub(crate) unsafe fn received(&self, id: u16, len: u32) -> Lease {
+        assert!(len as usize <= self.0.memory.block_bytes, "the kernel fills one block at most");
+        let entry = &self.0.entries[usize::from(id)];
+        assert_eq!(entry.count.get(), 0, "the kernel filled a block that is still lent");
+        entry.count.set(1);
+        entry.len.set(len);
+        self.0.lent.set(self.0.lent.get() + 1);
+        self.0.provided.set(self.0.provided.get() - 1);
+        // SAFETY: the pointer is that of `self.0`; the lease owns one count of the pool until its
+        // own count falls to zero (`Core::release`).
+        unsafe { Rc::increment_strong_count(Rc::as_ptr(&self.0)) };
+        Lease(NonNull::from(entry))
+    }
+
+    /// What a kernel does on a receive, for the simulated one: takes the next block of the ring
+    /// and puts the front of `bytes` in it. Returns the lease and how many bytes fitted, or `None`
+    /// when the ring is empty (ENOBUFS).
+    pub(crate) fn fill(&self, bytes: &[u8]) -> Option<Lease> {
+        if self.0.provided.get() == 0 {
+            return None;
+        }
+        let (id, at) = self.0.ring.take();
+        let len = bytes.len().min(self.0.memory.block_bytes);
+        // SAFETY: the block was in the ring, so no lease on it exists; `len` is within the block.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), at, len) };
+        // SAFETY: taken from the ring just above, and this "kernel" is done with it.
+        Some(unsafe { self.received(id, len as u32) })
+    }
+
+    /// Leases that left the core and are not home again.
+    pub(crate) fn detached(&self) -> u32 {
+        Arc::strong_count(&self.0.memory) as u32 - 1
+    }
+
+    /// Keeps the memory for ever: the last resort when a ring could not be drained.
+    pub(crate) fn leak(&self) {
+        std::mem::forget(self.clone());
+    }
+}
+
+impl Core {
+    /// One count of block `id` ends. Whether it was the last, and the block is home: then the
+    /// caller gives back the count of the pool that `received` took.
+    fn release(&self, id: u16) -> bool {
+        let entry = &self.entries[usize::from(id)];
+        let count = entry.count.get() - 1;
+        entry.count.set(count);
+        if count > 0 {
+            return false;
+        }
+        #[cfg(debug_assertions)]
+        // SAFETY: the last lease is gone and the kernel does not have the block yet.
+        unsafe {
+            entry.data.get().as_ptr().write_bytes(POISON, entry.len.get() as usize);
+        }
+        self.lent.set(self.lent.get() - 1);
+        self.home.borrow_mut().push(id);
+        true
+    }
+}
+
+impl Lease {
+    /// A lease on bytes of the heap.
+    pub(crate) fn heap(bytes: Vec<u8>) -> Lease {
+        assert!(u32::try_from(bytes.len()).is_ok(), "a frame is below 4 GiB");
+        let data = NonNull::from(bytes.as_slice()).cast();
+        let entry = Entry {
+            count: Cell::new(1),
+            len: Cell::new(bytes.len() as u32),
+            data: Cell::new(data),
+            owner: Owner::Heap(bytes),
+        };
+        Lease(NonNull::from(Box::leak(Box::new(entry))))
+    }
+
+    fn entry(&self) -> &Entry {
+        // SAFETY: a pool's entries live as long as the pool, which the count keeps alive; a heap
+        // entry lives until the last lease drops.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// The bytes that were received.
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        let entry = self.entry();
+        // SAFETY: `len` bytes at `data` were written before the lease was made, and nobody writes
+        // them while a lease exists.
+        unsafe { slice::from_raw_parts(entry.data.get().as_ptr(), entry.len.get() as usize) }
+    }
+
+    /// How many bytes were received.
+    #[inline]
+    pub(crate) fn len(&self) -> u32 {
+        self.entry().len.get()
+    }
+
+    /// Whether both are leases on the same bytes.
+    #[inline]
+    pub(crate) fn is_same(&self, other: &Lease) -> bool {
+        self.0 == other.0
+    }
+
+    /// Whether the bytes lie in a block of the pool.
+    pub(crate) fn is_block(&self) -> bool {
+        matches!(self.entry().owner, Owner::Pool { .. })
+    }
+
+    /// Turns a lease on a block into one that may leave the core, or gives it back when the bytes
+    /// lie on the heap. Allocates nothing.
+    pub(crate) fn detach(self, range: Range<usize>) -> Result<Detached, Lease> {
+        assert!(range.end <= self.len() as usize && range.start <= range.end);
+        let Owner::Pool { core, id } = &self.entry().owner else { return Err(self) };
+        // SAFETY: this lease keeps the pool alive; the reference ends on this line.
+        let memory = unsafe { (*core.get()).memory.clone() };
+        let detached = Detached { memory, id: *id, range };
+        std::mem::forget(self); // its count is now the detached lease's
+        Ok(detached)
+    }
+
+    /// The heap buffer itself, when this is its only lease.
+    pub(crate) fn into_heap(self) -> Result<Vec<u8>, Lease> {
+        let entry = self.entry();
+        if entry.count.get() != 1 || !matches!(entry.owner, Owner::Heap(_)) {
+            return Err(self);
+        }
+        // SAFETY: made by `Box::leak` in `heap`, and this is the last lease on it.
+        let entry = unsafe { Box::from_raw(self.0.as_ptr()) };
+        std::mem::forget(self);
+        let Owner::Heap(bytes) = entry.owner else { unreachable!("checked above") };
+        Ok(bytes)
+    }
+}
+
+impl Clone for Lease {
+    #[inline]
+    fn clone(&self) -> Lease {
+        let entry = self.entry();
+        // A leak of four billion clones would wrap to a freed block: stop before.
+        assert!(entry.count.get() < u32::MAX, "too many leases on one block");
+        entry.count.set(entry.count.get() + 1);
+        Lease(self.0)
+    }
+}
+
+impl Drop for Lease {
+    #[inline]
+    fn drop(&mut self) {
+        let entry = self.entry();
+        match &entry.owner {
+            Owner::Pool { core, id } => {
+                let core = core.get();
+                // SAFETY: this lease keeps the pool alive. When it was the last on its block, the
+                // count that `received` took is given back, and nothing here is touched after.
+                unsafe {
+                    if (*core).release(*id) {
+                        Rc::decrement_strong_count(core);
+                    }
+                }
+            }
+            Owner::Heap(_) if entry.count.get() > 1 => entry.count.set(entry.count.get() - 1),
+            // SAFETY: made by `Box::leak` in `heap`; this was the last lease.
+            Owner::Heap(_) => drop(unsafe { Box::from_raw(self.0.as_ptr()) }),
+        }
+    }
+}
+
+/// A lease that may leave its core; dropped anywhere, its block goes home.
+pub(crate) struct Detached {
+    memory: Arc<Memory>,
+    id: u16,
+    range: Range<usize>,
+}
+
+impl AsRef<[u8]> for Detached {
+    fn as_ref(&self) -> &[u8] {
+        let data = self.memory.block(self.id);
+        // SAFETY: the range was inside the received bytes of this block (`Lease::detach`), and the
+        // count it took over keeps the block from the kernel until `drop`.
+        unsafe { slice::from_raw_parts(data.as_ptr().add(self.range.start), self.range.len()) }
+    }
+}
+
+impl Drop for Detached {
+    fn drop(&mut self) {
+        self.memory.returns.push(self.id);
+    }
+}
+
+/// The ring by which the kernel is given blocks (`io_uring_register_buf_ring(3)`).
+struct BufferRing {
+    base: NonNull<RingEntry>,
+    layout: Layout,
+    mask: u16,
+    tail: Cell<u16>,
+    /// What the simulated kernel has taken; the real one keeps its own.
+    head: Cell<u16>,
+}
+
+/// `struct io_uring_buf`. The `reserved` of entry 0 is the ring's tail.
+#[repr(C)]
+struct RingEntry {
+    address: u64,
+    len: u32,
+    id: u16,
+    reserved: AtomicU16,
+}
+
+impl BufferRing {
+    fn new(entries: u16) -> BufferRing {
+        let layout = Layout::array::<RingEntry>(usize::from(entries))
+            .and_then(|layout| layout.align_to(PAGE_BYTES))
+            .expect("at most 32,768 entries of 16 bytes");
+        // SAFETY: the size is not zero; all-zero entries are valid.
+        let base = unsafe { alloc::alloc_zeroed(layout) };
+        let Some(base) = NonNull::new(base.cast()) else { alloc::handle_alloc_error(layout) };
+        BufferRing { base, layout, mask: entries - 1, tail: Cell::new(0), head: Cell::new(0) }
+    }
+
+    fn push(&self, block: NonNull<u8>, len: u32, id: u16) {
+        let tail = self.tail.get();
+        // SAFETY: the index is masked to the ring. The kernel reads an entry only below the
+        // published tail, so this one is ours; `reserved` is not touched (it is the tail).
+        unsafe {
+            let entry = self.base.add(usize::from(tail & self.mask)).as_ptr();
+            (*entry).address = block.as_ptr() as u64;
+            (*entry).len = len;
+            (*entry).id = id;
+        }
+        self.tail.set(tail.wrapping_add(1));
+    }
+
+    fn publish(&self) {
+        // SAFETY: entry 0 exists as long as the ring; the kernel reads its tail by acquire.
+        let tail = unsafe { &(*self.base.as_ptr()).reserved };
+        tail.store(self.tail.get(), Ordering::Release);
+    }
+
+    /// The next entry, as the kernel would take it.
+    fn take(&self) -> (u16, *mut u8) {
+        let head = self.head.get();
+        assert_ne!(head, self.tail.get(), "`provided` counts the entries");
+        self.head.set(head.wrapping_add(1));
+        // SAFETY: the index is masked, the entry was pushed before.
+        let entry = unsafe { self.base.add(usize::from(head & self.mask)).as_ref() };
+        (entry.id, entry.address as *mut u8)
+    }
+}
+
+impl Drop for BufferRing {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `new` with this layout. The driver closed its ring before it let
+        // go of the pool, so the kernel reads it no more.
+        unsafe { alloc::dealloc(self.base.as_ptr().cast(), self.layout) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! The end of a connection, in order or at once, and the timer that sees to it.
+
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use super::{Connection, Life};
+use crate::driver::operation::Shutdown;
+use crate::reactor::{Alarm, Expire};
+
+/// How long a closed connection waits for its peer's end, so that a close with unread input does
+/// not turn into a reset that destroys the last output (RFC 1122, 4.2.2.13).
+pub(super) const LINGER: Duration = Duration::from_secs(2);
+/// A closing connection whose peer takes not a byte of the queue for this long is given up.
+pub(super) const FLUSH_STALL: Duration = Duration::from_secs(10);
+
+impl Connection {
+    /// Sends what is queued, then closes. Input is discarded from now on.
+    pub(crate) fn close(self: &Rc<Self>) {
+        if self.life.get() == Life::Open {
+            self.life.set(Life::Closing);
+            self.finishing.set(true);
+            self.mark_dirty();
+            if !self.output.borrow().is_empty() {
+                self.watch_flush();
+            }
+        }
+    }
+
+    pub(super) fn watch_flush(self: &Rc<Self>) {
+        self.sent_mark.set(self.bytes_sent.get());
+        self.set_timer(FLUSH_STALL);
+    }
+
+    /// Closes at once; what is queued is dropped, and the peer sees a reset.
+    pub(crate) fn abort_now(&self) {
+        if self.life.get() < Life::Ending {
+            self.fail_writes();
+            let _ = self.reactor.driver(|driver| driver.set_abortive(self.socket));
+            self.end();
+        }
+    }
+
+    /// Looks whether the next step of the close is due.
+    pub(super) fn advance(&self) {
+        match self.life.get() {
+            Life::Closing if self.write_ended.get() && self.read_ended.get() => self.end(),
+            Life::Ending if self.operations.get() == 0 => self.finish(),
+            _ => {}
+        }
+    }
+
+    pub(super) fn end(&self) {
+        self.life.set(Life::Ending);
+        if self.operations.get() > 0 {
+            // A send that waits for room ends by this, too.
+            let _ = self.reactor.driver(|driver| driver.shutdown(self.socket, Shutdown::Both));
+            self.reactor.cancel_all(self.socket);
+        }
+        self.advance();
+    }
+
+    /// No operation is left: the socket goes.
+    fn finish(&self) {
+        self.life.set(Life::Closed);
+        if let Some(timer) = self.timer.take() {
+            self.reactor.cancel_timer(timer);
+        }
+        self.reactor.metrics.closed.add(1);
+        self.reactor.close(self.socket);
+        let receiver = self.receiver.take();
+        self.reactor.leave(self.key());
+        if let Some(receiver) = receiver {
+            receiver.closed();
+        }
+    }
+
+    pub(super) fn watch_idle(self: &Rc<Self>) {
+        let idle = self.reactor.settings.idle;
+        if !idle.is_zero() {
+            let left = (self.last_received.get() + idle).since(self.reactor.now());
+            self.set_timer(left);
+        }
+    }
+
+    pub(super) fn set_timer(self: &Rc<Self>, delay: Duration) {
+        let this: Weak<Self> = Rc::downgrade(self);
+        let timer = self.reactor.set_timer(delay, Alarm::Hook(this));
+        if let Some(before) = self.timer.replace(Some(timer)) {
+            self.reactor.cancel_timer(before);
+        }
+    }
+}
+
+impl Expire for Connection {
+    fn expire(self: Rc<Self>) {
+        self.timer.set(None);
+        match self.life.get() {
+            Life::Closing if self.bytes_sent.get() > self.sent_mark.get() => self.watch_flush(),
+            // The peer takes nothing, or its end did not come in time.
+            Life::Closing => {
+                self.fail_writes();
+                self.end();
+            }
+            Life::Open => {
+                let idle = self.reactor.settings.idle;
+                let silent = self.reactor.now().since(self.last_received.get());
+                if silent >= idle {
+                    self.reactor.metrics.idled.add(1);
+                    self.on_read_end(Err(Errno::TIMEDOUT));
+                    self.abort_now();
+                } else {
+                    self.watch_idle();
+                }
+            }
+            Life::Ending | Life::Closed => {}
+        }
+    }
+}

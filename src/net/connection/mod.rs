@@ -1,0 +1,199 @@
+//! One connection: a socket with its receive operation, its send queue and its end.
+//!
+//! ```text
+//!   Open ──close()──▶ Closing: flush ─▶ FIN ─▶ discard until the peer's end, or for LINGER
+//!     │                                                         │
+//!     └──abort(), kick ──▶ Ending: cancel, await the last completions ─▶ close ─▶ Closed
+//! ```
+//! Closing a descriptor does not end its operations, so each path comes through `Ending`.
+
+mod closing;
+mod receiving;
+mod sending;
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::io;
+use std::rc::Rc;
+
+use rustix::io::Errno;
+
+use super::output::{Backlog, Output};
+use crate::clock::Now;
+use crate::driver::operation::{Address, Descriptor, Event};
+use crate::limit::quota::Permit;
+use crate::memory::frame::Frame;
+use crate::memory::slots::Key;
+use crate::memory::wheel::TimerKey;
+use crate::reactor::{Reactor, Resident};
+
+/// Hears what comes on a connection. Called by the reactor, never while it holds a borrow.
+pub(crate) trait Receiver {
+    /// Bytes came; the frame is all of one receive.
+    fn received(&self, bytes: Frame);
+    /// No more bytes will come: the peer's end of stream, or an error.
+    fn ended(&self, why: Result<(), Errno>);
+    /// The send queue passed a mark.
+    fn backlog(&self, backlog: Backlog);
+    /// The engine stops: finish and close.
+    fn drain(&self);
+    /// The socket is gone.
+    fn closed(&self);
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Life {
+    Open,
+    /// Flushing, then waiting for the peer's end.
+    Closing,
+    /// Waiting for the last completions.
+    Ending,
+    Closed,
+}
+
+/// One connected socket.
+pub(crate) struct Connection {
+    pub(crate) reactor: Rc<Reactor>,
+    socket: Descriptor,
+    /// Its place among the reactor's residents.
+    key: OnceCell<Key>,
+    peer: OnceCell<Address>,
+    life: Cell<Life>,
+    /// Operations whose last completion has not come.
+    operations: Cell<u32>,
+    receiver: RefCell<Option<Rc<dyn Receiver>>>,
+    receiving: Cell<bool>,
+    paused: Cell<bool>,
+    parked: Cell<bool>,
+    read_ended: Cell<bool>,
+    output: RefCell<Output>,
+    /// Stands in the reactor's list of flushes.
+    dirty: Cell<bool>,
+    /// The write side ends when the output is sent.
+    finishing: Cell<bool>,
+    write_ended: Cell<bool>,
+    timer: Cell<Option<TimerKey>>,
+    last_received: Cell<Now>,
+    bytes_received: Cell<u64>,
+    bytes_sent: Cell<u64>,
+    /// `bytes_sent` when the closing flush was last looked at.
+    sent_mark: Cell<u64>,
+    /// Its place among the engine's connections.
+    _permit: Option<Permit>,
+}
+
+impl Connection {
+    /// A connection over a connected socket of this core, reads off.
+    pub(crate) fn new(
+        reactor: &Rc<Reactor>,
+        socket: Descriptor,
+        permit: Option<Permit>,
+    ) -> Rc<Connection> {
+        let settings = &reactor.settings;
+        let this = Rc::new(Connection {
+            reactor: reactor.clone(),
+            socket,
+            key: OnceCell::new(),
+            peer: OnceCell::new(),
+            life: Cell::new(Life::Open),
+            operations: Cell::new(0),
+            receiver: RefCell::new(None),
+            receiving: Cell::new(false),
+            paused: Cell::new(true),
+            parked: Cell::new(false),
+            read_ended: Cell::new(false),
+            output: RefCell::new(Output::new(
+                settings.send_queue_bytes_max,
+                settings.send_warn_bytes,
+            )),
+            dirty: Cell::new(false),
+            finishing: Cell::new(false),
+            write_ended: Cell::new(false),
+            timer: Cell::new(None),
+            last_received: Cell::new(reactor.now()),
+            bytes_received: Cell::new(0),
+            bytes_sent: Cell::new(0),
+            sent_mark: Cell::new(0),
+            _permit: permit,
+        });
+        let key = reactor.settle(this.clone());
+        this.key.set(key).expect("set here only");
+        this.watch_idle();
+        this
+    }
+
+    /// Its number on this core; never used again for another connection.
+    pub(crate) fn key(&self) -> Key {
+        *self.key.get().expect("set when it was made")
+    }
+
+    /// Who is at the other end. Asked once, at the first call; unknown once the peer is gone.
+    pub(crate) fn peer(&self) -> Option<&Address> {
+        if self.peer.get().is_none() && self.life.get() != Life::Closed {
+            let address = self.reactor.driver(|driver| driver.peer_address(self.socket)).ok()?;
+            let _ = self.peer.set(address);
+        }
+        self.peer.get()
+    }
+
+    /// The address of this end.
+    pub(crate) fn local(&self) -> io::Result<Address> {
+        if self.life.get() == Life::Closed {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        self.reactor.driver(|driver| driver.local_address(self.socket))
+    }
+
+    /// Turns Nagle's algorithm off or on.
+    pub(crate) fn set_nodelay(&self, on: bool) -> io::Result<()> {
+        if self.life.get() == Life::Closed {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        self.reactor.driver(|driver| driver.set_nodelay(self.socket, on))
+    }
+
+    /// Whether it neither closes nor is closed.
+    pub(crate) fn is_open(&self) -> bool {
+        self.life.get() == Life::Open
+    }
+
+    /// Bytes received and sent so far.
+    pub(crate) fn traffic(&self) -> (u64, u64) {
+        (self.bytes_received.get(), self.bytes_sent.get())
+    }
+
+    /// Bytes that wait to be sent.
+    pub(crate) fn queued(&self) -> usize {
+        self.output.borrow().bytes()
+    }
+
+    /// From now on `receiver` hears of this connection. Reads stay as they are.
+    pub(crate) fn attach(&self, receiver: Rc<dyn Receiver>) {
+        let before = self.receiver.replace(Some(receiver));
+        drop(before); // outside of the borrow
+    }
+
+    fn receiver(&self) -> Option<Rc<dyn Receiver>> {
+        self.receiver.borrow().clone()
+    }
+}
+
+impl Resident for Connection {
+    fn complete(self: Rc<Self>, event: Event, more: bool) {
+        match event {
+            Event::Received(result) => self.on_received(result, more),
+            Event::Sent(result, chain) => self.on_sent(result, chain),
+            other => unreachable!("a connection receives and sends: {other:?}"),
+        }
+    }
+
+    /// Its owner decides how it ends; see the gate.
+    fn drain(self: Rc<Self>) {
+        if let Some(receiver) = self.receiver() {
+            receiver.drain();
+        }
+    }
+
+    fn abort(self: Rc<Self>) {
+        self.abort_now();
+    }
+}

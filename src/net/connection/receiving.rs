@@ -1,0 +1,112 @@
+//! The read side: one multishot receive, paused when the reader lags, parked when the pool is empty.
+
+use std::rc::{Rc, Weak};
+
+use rustix::io::Errno;
+
+use super::{Connection, Life};
+use crate::driver::operation::Operation;
+use crate::driver::token::{Kind, Token};
+use crate::memory::frame::Frame;
+use crate::memory::pool::Lease;
+use crate::reactor::Unpark;
+
+impl Connection {
+    /// Turns reads on. What has come meanwhile follows.
+    pub(crate) fn resume(&self) {
+        self.paused.set(false);
+        self.arm();
+    }
+
+    /// Turns reads off. What the kernel has taken already still comes.
+    pub(crate) fn pause(&self) {
+        if self.paused.replace(true) || self.life.get() != Life::Open {
+            return;
+        }
+        self.reactor.metrics.paused.add(1);
+        if self.receiving.get() {
+            self.reactor.cancel(Token { kind: Kind::Receive, key: self.key() });
+        }
+    }
+
+    /// Whether reads are off.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused.get()
+    }
+
+    pub(super) fn arm(&self) {
+        let alive = matches!(self.life.get(), Life::Open | Life::Closing);
+        let off = self.receiving.get() || self.paused.get() || self.parked.get();
+        if alive && !off && !self.read_ended.get() {
+            self.receiving.set(true);
+            self.operations.set(self.operations.get() + 1);
+            self.reactor.submit(self.key(), Operation::Receive(self.socket));
+        }
+    }
+
+    pub(super) fn on_received(self: &Rc<Self>, result: Result<Option<Lease>, Errno>, more: bool) {
+        if !more {
+            self.receiving.set(false);
+            self.operations.set(self.operations.get() - 1);
+        }
+        match result {
+            Ok(Some(lease)) => self.on_bytes(lease),
+            Ok(None) => self.on_read_end(Ok(())),
+            Err(Errno::NOBUFS) => {
+                if self.life.get() < Life::Ending {
+                    self.parked.set(true);
+                    let this: Weak<Self> = Rc::downgrade(self);
+                    self.reactor.park(this);
+                }
+            }
+            // The reads were paused, or the connection ends.
+            Err(Errno::CANCELED) => {}
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(error) => self.on_read_end(Err(error)),
+        }
+        if !more {
+            self.arm();
+        }
+        self.advance();
+    }
+
+    fn on_bytes(&self, lease: Lease) {
+        let metrics = &self.reactor.metrics;
+        let len = u64::from(lease.len());
+        metrics.bytes_received.add(len);
+        self.bytes_received.set(self.bytes_received.get() + len);
+        self.last_received.set(self.reactor.now());
+        if self.life.get() != Life::Open {
+            return; // discarded: nobody reads any more
+        }
+        let Some(receiver) = self.receiver() else { return };
+        let lease = if self.reactor.pool.is_over_quota() {
+            metrics.quota_copies.add(1);
+            Lease::heap(lease.bytes().to_vec())
+        } else {
+            lease
+        };
+        receiver.received(Frame::whole(lease));
+    }
+
+    pub(super) fn on_read_end(&self, why: Result<(), Errno>) {
+        if self.read_ended.replace(true) {
+            return;
+        }
+        if why.is_err() {
+            self.fail_writes();
+        }
+        if self.life.get() == Life::Open
+            && let Some(receiver) = self.receiver()
+        {
+            receiver.ended(why);
+        }
+    }
+}
+
+impl Unpark for Connection {
+    fn unpark(self: Rc<Self>) {
+        self.parked.set(false);
+        self.arm();
+    }
+}

@@ -1,0 +1,142 @@
+//! The write side: everything of a turn in one send, one send in flight.
+
+use std::rc::Rc;
+
+use rustix::io::Errno;
+
+use super::closing::LINGER;
+use super::{Connection, Life};
+use crate::driver::operation::{Operation, Shutdown};
+use crate::error::SendError;
+use crate::memory::chain::{Chain, Payload};
+use crate::net::output::Backlog;
+use crate::reactor::Flush;
+
+impl Connection {
+    /// Queues a payload between `head` and `tail`. It leaves at the end of this turn, in one send
+    /// with everything else of the turn. Never waits.
+    ///
+    /// # Errors
+    /// [`SendError::Full`], which ends the connection, and [`SendError::Closed`].
+    #[inline]
+    pub(crate) fn write(
+        self: &Rc<Self>,
+        head: &[u8],
+        payload: Payload<'_>,
+        tail: &[u8],
+    ) -> Result<(), SendError> {
+        self.check_writable()?;
+        let queued = self.output.borrow_mut().push(head, payload, tail);
+        self.queued_with(queued)
+    }
+
+    /// As `write`, behind everything of normal priority.
+    pub(crate) fn write_low(self: &Rc<Self>, payload: Payload<'_>) -> Result<(), SendError> {
+        self.check_writable()?;
+        let queued = self.output.borrow_mut().push_low(payload);
+        self.queued_with(queued)
+    }
+
+    fn check_writable(&self) -> Result<(), SendError> {
+        if self.life.get() != Life::Open || self.finishing.get() || self.write_ended.get() {
+            return Err(SendError::Closed);
+        }
+        Ok(())
+    }
+
+    fn queued_with(
+        self: &Rc<Self>,
+        queued: Result<Option<Backlog>, SendError>,
+    ) -> Result<(), SendError> {
+        match queued {
+            Ok(backlog) => {
+                self.mark_dirty();
+                if let (Some(backlog), Some(receiver)) = (backlog, self.receiver()) {
+                    receiver.backlog(backlog);
+                }
+                Ok(())
+            }
+            Err(full) => {
+                self.reactor.metrics.kicked.add(1);
+                tracing::debug!(peer = ?self.peer(), %full, "kicked");
+                self.abort_now();
+                Err(full)
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn mark_dirty(self: &Rc<Self>) {
+        if !self.dirty.replace(true) {
+            self.reactor.flush_later(self.clone());
+        }
+    }
+
+    pub(super) fn on_sent(self: &Rc<Self>, result: Result<usize, Errno>, chain: Chain) {
+        self.operations.set(self.operations.get() - 1);
+        let sent = *result.as_ref().unwrap_or(&0);
+        self.reactor.metrics.bytes_sent.add(sent as u64);
+        self.bytes_sent.set(self.bytes_sent.get() + sent as u64);
+        if self.write_ended.get() {
+            return self.advance(); // the output was given up meanwhile
+        }
+        let backlog = self.output.borrow_mut().sent(chain, sent);
+        match result {
+            Ok(_) | Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(_) => self.fail_writes(),
+        }
+        if let (Some(backlog), Some(receiver)) = (backlog, self.receiver()) {
+            receiver.backlog(backlog);
+        }
+        if !self.output.borrow().is_empty() || self.finishing.get() {
+            self.mark_dirty();
+        }
+        self.advance();
+    }
+
+    /// The peer takes nothing any more: what waits is dropped and counted.
+    pub(super) fn fail_writes(&self) {
+        if !self.write_ended.replace(true) {
+            let unsent = self.output.borrow_mut().clear();
+            self.reactor.metrics.bytes_unsent.add(unsent as u64);
+        }
+    }
+
+    /// Ends the write side after what is queued: the peer reads an end of stream, we read on.
+    pub(crate) fn finish_writes(self: &Rc<Self>) {
+        if !self.finishing.replace(true) {
+            self.mark_dirty();
+        }
+    }
+}
+
+impl Flush for Connection {
+    fn flush(self: Rc<Self>) {
+        self.dirty.set(false);
+        if self.life.get() >= Life::Ending {
+            return;
+        }
+        let next = if self.write_ended.get() { None } else { self.output.borrow_mut().next() };
+        if let Some(chain) = next {
+            self.operations.set(self.operations.get() + 1);
+            self.reactor.submit(self.key(), Operation::Send(self.socket, chain));
+            return;
+        }
+        let sent = self.output.borrow().is_empty();
+        if self.finishing.get() && sent && !self.write_ended.get() {
+            self.write_ended.set(true);
+            if !self.read_ended.get() {
+                let _ = self.reactor.driver(|driver| driver.shutdown(self.socket, Shutdown::Write));
+            }
+        }
+        if self.life.get() == Life::Closing && self.write_ended.get() {
+            if !self.read_ended.get() {
+                self.paused.set(false);
+                self.arm();
+                self.sent_mark.set(self.bytes_sent.get());
+                self.set_timer(LINGER);
+            }
+            self.advance();
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! What waits to be sent on one connection: order, priorities, warnings and the cap. No socket.
+//!
+//! ```text
+//!   write      ──▶ high ─┐                       one send in flight
+//!   write_low  ──▶ low  ─┴─▶ next() ──▶ chain ─────────────────────▶ sent() ─▶ rest, first again
+//! ```
+
+use std::collections::VecDeque;
+
+use crate::error::SendError;
+use crate::memory::chain::{Chain, Payload};
+
+/// Low-priority output that joins one send; what is urgent waits behind no more than this.
+const LOW_BYTES_A_SEND: usize = 64 * 1024;
+
+/// How the output of a connection stands; sent to its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Backlog {
+    /// The peer reads too slowly: so many bytes wait. Raised at `SKYRING_SEND_WARN_BYTES`, at twice
+    /// that, four times, and so on.
+    Warning {
+        /// Bytes that wait.
+        queued: usize,
+    },
+    /// After a warning, everything has been sent.
+    Drained,
+}
+
+/// The send queue of one connection.
+#[derive(Debug)]
+pub(crate) struct Output {
+    /// The unsent end of what was in flight; goes first, so that nothing is split.
+    rest: Chain,
+    high: Chain,
+    low: VecDeque<Chain>,
+    in_flight: bool,
+    /// Everything that waits, what is in flight included.
+    bytes: usize,
+    bytes_max: usize,
+    /// 0 when warnings are off.
+    warn_bytes: usize,
+    warn_next: usize,
+}
+
+impl Output {
+    pub(crate) fn new(bytes_max: usize, warn_bytes: usize) -> Output {
+        Output {
+            rest: Chain::default(),
+            high: Chain::default(),
+            low: VecDeque::new(),
+            in_flight: false,
+            bytes: 0,
+            bytes_max,
+            warn_bytes,
+            warn_next: warn_bytes,
+        }
+    }
+
+    /// Bytes that wait, those in flight included.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether everything was sent.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// Whether the kernel holds a send.
+    pub(crate) fn is_in_flight(&self) -> bool {
+        self.in_flight
+    }
+
+    /// Queues a payload between `head` and `tail`.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] when the cap would be passed; nothing is queued.
+    pub(crate) fn push(
+        &mut self,
+        head: &[u8],
+        payload: Payload<'_>,
+        tail: &[u8],
+    ) -> Result<Option<Backlog>, SendError> {
+        self.admit(head.len() + payload.len() + tail.len())?;
+        let before = self.high.len();
+        self.high.push_encoded(head, payload, tail);
+        Ok(self.grown(self.high.len() - before))
+    }
+
+    /// Queues a payload behind everything of normal priority; it is sent whole once begun.
+    ///
+    /// # Errors
+    /// As [`Output::push`].
+    pub(crate) fn push_low(&mut self, payload: Payload<'_>) -> Result<Option<Backlog>, SendError> {
+        self.admit(payload.len())?;
+        let mut chunk = Chain::default();
+        chunk.push(payload);
+        let len = chunk.len();
+        if len > 0 {
+            self.low.push_back(chunk);
+        }
+        Ok(self.grown(len))
+    }
+
+    fn admit(&self, len: usize) -> Result<(), SendError> {
+        if len > self.bytes_max - self.bytes.min(self.bytes_max) {
+            return Err(SendError::Full { queued: self.bytes, max: self.bytes_max });
+        }
+        Ok(())
+    }
+
+    fn grown(&mut self, len: usize) -> Option<Backlog> {
+        self.bytes += len;
+        if self.warn_bytes == 0 || self.bytes < self.warn_next {
+            return None;
+        }
+        while self.warn_next <= self.bytes {
+            self.warn_next = self.warn_next.saturating_mul(2);
+        }
+        Some(Backlog::Warning { queued: self.bytes })
+    }
+
+    /// The chain to send now. `None` while one is in flight, or when nothing waits.
+    pub(crate) fn next(&mut self) -> Option<Chain> {
+        if self.in_flight {
+            return None;
+        }
+        let mut chain = std::mem::take(&mut self.rest);
+        if chain.is_empty() {
+            chain = std::mem::take(&mut self.high);
+        } else {
+            chain.append(&mut self.high);
+        }
+        while chain.len() < LOW_BYTES_A_SEND
+            && let Some(mut chunk) = self.low.pop_front()
+        {
+            chain.append(&mut chunk);
+        }
+        self.in_flight = !chain.is_empty();
+        self.in_flight.then_some(chain)
+    }
+
+    /// The send of `chain` has ended, after `sent` bytes.
+    pub(crate) fn sent(&mut self, mut chain: Chain, sent: usize) -> Option<Backlog> {
+        chain.advance(sent);
+        self.in_flight = false;
+        self.bytes -= sent;
+        if !chain.is_empty() {
+            self.rest = chain;
+        } else if self.high.is_empty() {
+            // Keeps the empty chain's room for the next write.
+            self.high = chain;
+        }
+        let drained = self.bytes == 0 && self.warn_next != self.warn_bytes;
+        drained.then(|| {
+            self.warn_next = self.warn_bytes;
+            Backlog::Drained
+        })
+    }
+
+    /// Drops everything that is not with the kernel. Returns how many bytes will not be sent.
+    pub(crate) fn clear(&mut self) -> usize {
+        self.rest = Chain::default();
+        self.high = Chain::default();
+        self.low = VecDeque::new();
+        std::mem::take(&mut self.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(chain: &Chain) -> String {
+        chain.slices().map(|piece| std::str::from_utf8(piece).expect("text")).collect()
+    }
+
+    fn push(output: &mut Output, payload: &str) -> Option<Backlog> {
+        output.push(b"", payload.into(), b"").expect("below the cap")
+    }
+
+    #[test]
+    fn a_low_chunk_waits_but_is_never_split() {
+        let mut output = Output::new(1000, 0);
+        output.push_low("low".into()).expect("below the cap");
+        push(&mut output, "high");
+        let chain = output.next().expect("output waits");
+        assert_eq!(text(&chain), "highlow");
+        assert!(output.next().is_none(), "one send in flight");
+        push(&mut output, "HIGH");
+        output.push_low("LOW".into()).expect("below the cap");
+        assert_eq!(output.sent(chain, 5), None);
+        assert_eq!(text(&output.next().expect("the rest")), "owHIGHLOW");
+    }
+
+    #[test]
+    fn low_chunks_join_a_send_only_up_to_a_bound() {
+        let mut output = Output::new(1 << 20, 0);
+        let chunk = vec![b'x'; LOW_BYTES_A_SEND];
+        output.push_low(chunk.clone().into()).expect("below the cap");
+        output.push_low(chunk.into()).expect("below the cap");
+        assert_eq!(output.next().expect("the first").len(), LOW_BYTES_A_SEND);
+    }
+
+    #[test]
+    fn the_cap_admits_the_last_byte_and_refuses_the_next() {
+        let mut output = Output::new(4, 0);
+        push(&mut output, "123");
+        assert_eq!(output.push(b"", "45".into(), b""), Err(SendError::Full { queued: 3, max: 4 }));
+        push(&mut output, "4");
+        assert!(output.push_low("5".into()).is_err());
+        assert!(output.push(b"", "".into(), b"").is_ok(), "nothing always fits");
+    }
+
+    #[test]
+    fn warnings_double_and_end_with_drained() {
+        let mut output = Output::new(1000, 10);
+        assert_eq!(push(&mut output, "123456789"), None);
+        assert_eq!(push(&mut output, "0"), Some(Backlog::Warning { queued: 10 }));
+        assert_eq!(push(&mut output, "123456789"), None);
+        assert_eq!(push(&mut output, &"x".repeat(31)), Some(Backlog::Warning { queued: 50 }));
+        let chain = output.next().expect("output waits");
+        assert_eq!(output.sent(chain, 49), None);
+        let chain = output.next().expect("one byte");
+        assert_eq!(output.sent(chain, 1), Some(Backlog::Drained));
+        assert_eq!(push(&mut output, "123456789"), None);
+        assert_eq!(push(&mut output, "0"), Some(Backlog::Warning { queued: 10 }), "anew");
+    }
+}

@@ -1,0 +1,142 @@
+//! A few threads for calls that block, such as name resolution: never on a reactor.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::task::{Poll, Waker};
+use std::{collections::VecDeque, fmt, future, thread};
+
+use super::Reactor;
+
+/// Jobs that may wait for a thread. More are refused: the caller hears of it instead of waiting
+/// behind them.
+const QUEUE_MAX: usize = 1024;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The threads of one engine. They start when first needed and end with the engine.
+pub(crate) struct Blocking {
+    state: Mutex<State>,
+    work: Condvar,
+    threads_max: u32,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    threads: u32,
+    idle: u32,
+    closed: bool,
+}
+
+/// Too many blocking calls wait already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Saturated;
+
+impl fmt::Display for Saturated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{QUEUE_MAX} blocking calls wait already: raise SKYRING_BLOCKING_THREADS")
+    }
+}
+
+impl std::error::Error for Saturated {}
+
+impl Blocking {
+    pub(crate) fn new(threads_max: u32) -> Arc<Blocking> {
+        let state = Mutex::new(State::default());
+        Arc::new(Blocking { state, work: Condvar::new(), threads_max })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        // Nothing in here panics while it holds the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn start(self: &Arc<Self>, job: Job) -> Result<(), Saturated> {
+        let mut state = self.lock();
+        if state.jobs.len() >= QUEUE_MAX || state.closed {
+            return Err(Saturated);
+        }
+        state.jobs.push_back(job);
+        if state.idle > 0 || state.threads == self.threads_max {
+            self.work.notify_one();
+            return Ok(());
+        }
+        let this = self.clone();
+        let thread = thread::Builder::new().name("skyring-blocking".into());
+        match thread.spawn(move || this.serve()) {
+            Ok(_) => state.threads += 1,
+            Err(_) if state.threads > 0 => {}
+            Err(_) => {
+                state.jobs.pop_back();
+                return Err(Saturated);
+            }
+        }
+        Ok(())
+    }
+
+    fn serve(&self) {
+        let mut state = self.lock();
+        loop {
+            if let Some(job) = state.jobs.pop_front() {
+                drop(state);
+                job();
+                state = self.lock();
+            } else if state.closed {
+                return;
+            } else {
+                state.idle += 1;
+                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.idle -= 1;
+            }
+        }
+    }
+
+    /// Ends the threads when their jobs are done; waiting jobs are dropped.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.jobs.clear();
+        self.work.notify_all();
+    }
+}
+
+/// Runs `call` on a thread where it may block, and waits for its result.
+///
+/// Dropping the future forgets the result; the call itself runs to its end.
+///
+/// # Errors
+/// [`Saturated`] when too many calls wait already, or the engine has stopped.
+///
+/// # Panics
+/// When polled outside of a reactor; and when `call` panics, with the same message.
+pub(crate) async fn blocking<T, F>(call: F) -> Result<T, Saturated>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    struct Slot<T> {
+        result: Option<thread::Result<T>>,
+        waker: Option<Waker>,
+    }
+    let slot = Arc::new(Mutex::new(Slot { result: None, waker: None }));
+    let filled = slot.clone();
+    Reactor::current().blocking().start(Box::new(move || {
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(call));
+        let mut slot = filled.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.result = Some(result);
+        if let Some(waker) = slot.waker.take() {
+            waker.wake();
+        }
+    }))?;
+    let result = future::poll_fn(|cx| {
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        match slot.result.take() {
+            Some(result) => Poll::Ready(result),
+            None => {
+                slot.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    })
+    .await;
+    result.map_or_else(|panic| std::panic::resume_unwind(panic), Ok)
+}

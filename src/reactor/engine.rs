@@ -1,0 +1,373 @@
+//! The engine: all reactors, from start to stop.
+
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use rustix::thread::{CpuSet, sched_setaffinity};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::blocking::Blocking;
+use super::inbox::Inbox;
+use super::{Ended, Metrics, Reactor, task};
+use crate::config::{Config, Host, Settings, raise_descriptors};
+use crate::driver::operation::Address;
+use crate::driver::uring::{Ring, RingOptions};
+use crate::driver::{Driver, errno, probe};
+use crate::error::{Error, Result};
+use crate::limit::quota::Quota;
+use crate::memory::pool::Pool;
+
+/// What a set-up hook is told about the core it runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Core {
+    /// Place among the engine's cores, from 0.
+    pub index: usize,
+    /// How many cores the engine has.
+    pub count: usize,
+}
+
+type Hook = Arc<dyn Fn(&Core) -> Result<()> + Send + Sync>;
+
+/// What the reactors of one engine share; nothing of it is touched for a frame.
+pub(crate) struct Shared {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) quota: Arc<Quota>,
+    pub(crate) blocking: Arc<Blocking>,
+    addresses: Mutex<Vec<Address>>,
+}
+
+impl Shared {
+    pub(crate) fn new(settings: Settings) -> Arc<Shared> {
+        let quota = Quota::new(settings.connections_max, settings.connections_per_ip_max);
+        let blocking = Blocking::new(settings.blocking_threads);
+        let settings = Arc::new(settings);
+        Arc::new(Shared { settings, quota, blocking, addresses: Mutex::default() })
+    }
+
+    /// A listener was opened; the cores that share an address name it once.
+    pub(crate) fn listens(&self, address: Address) {
+        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+
+    fn addresses(&self) -> Vec<Address> {
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A network engine that is about to start: its configuration, and what each core sets up.
+///
+/// ```no_run
+/// # fn main() -> skyring::Result<()> {
+/// use skyring::{Config, Engine};
+/// let handle = Engine::new(Config::from_env()?)
+///     .setup(|core| {
+///         let index = core.index;
+///         skyring::spawn(async move { println!("core {index} runs") });
+///         Ok(())
+///     })
+///     .start()?;
+/// handle.stop();
+/// handle.join()?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "an engine does nothing until `run` or `start`"]
+pub struct Engine {
+    config: Config,
+    hooks: Vec<Hook>,
+}
+
+impl Engine {
+    /// An engine with this configuration. Nothing is opened yet.
+    pub fn new(config: Config) -> Engine {
+        Engine { config, hooks: Vec::new() }
+    }
+
+    /// Runs `hook` on each core before its first turn, in the order of the calls, core 0 first. It
+    /// may open listeners and spawn tasks; what it cannot do is wait.
+    pub fn setup(mut self, hook: impl Fn(&Core) -> Result<()> + Send + Sync + 'static) -> Engine {
+        self.hooks.push(Arc::new(hook));
+        self
+    }
+
+    /// Starts one thread a core. When this returns, every listener is open and every hook has run.
+    ///
+    /// # Errors
+    /// A bad configuration, a kernel without io_uring, or the first error of a hook; what had
+    /// started is stopped again.
+    pub fn start(self) -> Result<Handle> {
+        let settings = self.config.resolve()?;
+        raise_descriptors()
+            .map_err(|source| Error::Kernel { action: "raise the descriptor limit", source })?;
+        let shared = Shared::new(settings);
+        let mut handle =
+            Handle { shared: shared.clone(), inboxes: Vec::new(), threads: Vec::new() };
+        let hooks: Arc<[Hook]> = self.hooks.into();
+        for index in 0..shared.settings.cores.len() {
+            let (ready, is_ready) = sync_channel(1);
+            let (shared, hooks) = (shared.clone(), hooks.clone());
+            let thread = thread::Builder::new()
+                .name(format!("skyring-{index}"))
+                .spawn(move || core_main(index, &shared, &hooks, &ready))
+                .map_err(|source| Error::Kernel { action: "start a reactor's thread", source })?;
+            handle.threads.push(thread);
+            match is_ready.recv() {
+                Ok(inbox) => handle.inboxes.push(inbox),
+                // It ended instead; its error is in the thread's result.
+                Err(_) => return Err(handle.failed_start()),
+            }
+        }
+        Ok(handle)
+    }
+
+    /// Runs until SIGINT or SIGTERM, then drains: listeners close, connections finish within
+    /// `SKYRING_DRAIN`, and this returns. A second signal ends at once what is left.
+    ///
+    /// # Errors
+    /// As [`Engine::start`], and a defect of the engine that ended a reactor.
+    pub fn run(self) -> Result<()> {
+        self.run_then(|_| {})
+    }
+
+    /// As [`Engine::run`]; `started` is called once with the running engine.
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub fn run_then(self, started: impl FnOnce(&Handle)) -> Result<()> {
+        let mut signals = Signals::new([SIGINT, SIGTERM])
+            .map_err(|source| Error::Kernel { action: "listen to signals", source })?;
+        let handle = self.start()?;
+        started(&handle);
+        let stopper = handle.stopper();
+        let closer = signals.handle();
+        let listener = thread::spawn(move || {
+            let mut patience = stopper.drain;
+            for _ in &mut signals {
+                stopper.stop_within(patience);
+                patience = Duration::ZERO;
+            }
+        });
+        let ended = handle.join();
+        closer.close();
+        let _ = listener.join();
+        ended
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("hooks", &self.hooks.len()).finish_non_exhaustive()
+    }
+}
+
+/// A running engine. Dropping it stops the engine and waits for its end.
+pub struct Handle {
+    shared: Arc<Shared>,
+    inboxes: Vec<Arc<Inbox>>,
+    threads: Vec<thread::JoinHandle<Result<()>>>,
+}
+
+/// Tells a running engine to stop, from any thread.
+#[derive(Clone)]
+pub struct Stopper {
+    inboxes: Vec<Arc<Inbox>>,
+    drain: Duration,
+}
+
+impl Stopper {
+    /// As [`Handle::stop`].
+    pub fn stop(&self) {
+        self.stop_within(self.drain);
+    }
+
+    /// Stops with another deadline than `SKYRING_DRAIN`; zero ends connections at once. A later
+    /// call may shorten the time.
+    pub fn stop_within(&self, patience: Duration) {
+        for inbox in &self.inboxes {
+            inbox.send(move |reactor| reactor.drain(reactor.now() + patience));
+        }
+    }
+}
+
+impl fmt::Debug for Stopper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stopper").field("drain", &self.drain).finish_non_exhaustive()
+    }
+}
+
+impl Handle {
+    /// Where the engine listens, in the order in which the listeners were opened; a port 0 that was
+    /// asked for is the port that was given.
+    pub fn addresses(&self) -> Vec<Address> {
+        self.shared.addresses()
+    }
+
+    /// How many reactors run.
+    pub fn cores(&self) -> usize {
+        self.inboxes.len()
+    }
+
+    /// Connections now, over all cores.
+    pub fn connections(&self) -> u32 {
+        self.shared.quota.connections()
+    }
+
+    /// What the cores have counted. Waits until each has answered, a turn of each.
+    pub fn metrics(&self) -> Metrics {
+        let (sender, answers) = sync_channel(self.inboxes.len());
+        for inbox in &self.inboxes {
+            let sender = sender.clone();
+            inbox.send(move |reactor| {
+                let _ = sender.send(reactor.metrics.snapshot());
+            });
+        }
+        drop(sender);
+        let mut sum = Metrics::default();
+        answers.into_iter().for_each(|metrics| sum.add(&metrics));
+        sum
+    }
+
+    /// Begins to stop and returns at once: listeners close, connections finish what was begun,
+    /// within `SKYRING_DRAIN`.
+    pub fn stop(&self) {
+        self.stopper().stop();
+    }
+
+    /// A way to stop the engine from another thread.
+    pub fn stopper(&self) -> Stopper {
+        Stopper { inboxes: self.inboxes.clone(), drain: self.shared.settings.drain }
+    }
+
+    /// Waits until the engine has stopped.
+    ///
+    /// # Errors
+    /// [`Error::Reactor`] when a reactor ended by a defect.
+    pub fn join(mut self) -> Result<()> {
+        self.join_threads()
+    }
+
+    fn join_threads(&mut self) -> Result<()> {
+        let mut result = Ok(());
+        for (core, thread) in std::mem::take(&mut self.threads).into_iter().enumerate() {
+            let ended = thread.join().unwrap_or_else(|panic| {
+                Err(Error::Reactor { core, message: task::message(&*panic).to_owned() })
+            });
+            if let Err(error) = ended {
+                // A core is gone and its clients with it: the others must not go on alone.
+                self.stop();
+                result = result.and(Err(error));
+            }
+        }
+        self.shared.blocking.close();
+        result
+    }
+
+    fn failed_start(mut self) -> Error {
+        self.stopper().stop_within(Duration::ZERO);
+        match self.join_threads() {
+            Err(error) => error,
+            Ok(()) => "a reactor ended while it started".into(),
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if !self.threads.is_empty() {
+            self.stop();
+            if let Err(error) = self.join_threads() {
+                tracing::error!(%error, "the engine ended badly");
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let addresses: Vec<String> = self.addresses().iter().map(Address::to_string).collect();
+        f.debug_struct("Handle").field("addresses", &addresses).finish_non_exhaustive()
+    }
+}
+
+/// The life of a reactor's thread.
+fn core_main(
+    index: usize,
+    shared: &Arc<Shared>,
+    hooks: &[Hook],
+    ready: &SyncSender<Arc<Inbox>>,
+) -> Result<()> {
+    pin(index, &shared.settings)?;
+    let settings = &shared.settings;
+    let pool = Pool::new(settings.pool_blocks, settings.pool_block_bytes, settings.pool_lent_max);
+    let options =
+        RingOptions { entries: settings.ring_entries, completions: settings.completion_entries() };
+    let ring = Ring::new(options, pool.clone()).map_err(|source| unavailable(&source, settings))?;
+    let reactor = Reactor::new(index, shared.clone(), Driver::Uring(Box::new(ring)), pool);
+    let set_up = catch_unwind(AssertUnwindSafe(|| set_up(&reactor, hooks)));
+    let set_up = set_up.unwrap_or_else(|panic| {
+        Err(Error::Reactor { core: index, message: task::message(&*panic).to_owned() })
+    });
+    if set_up.is_ok() {
+        let _ = ready.send(reactor.inbox().clone());
+    } else {
+        reactor.drain(reactor.now());
+    }
+    let ended = reactor
+        .run()
+        .map_err(|error| Error::Reactor { core: index, message: error.to_string() })?;
+    set_up?;
+    report(index, ended);
+    Ok(())
+}
+
+/// Runs the hooks of a core.
+pub(crate) fn set_up(reactor: &Rc<Reactor>, hooks: &[Hook]) -> Result<()> {
+    let core = Core { index: reactor.index, count: reactor.shared.settings.cores.len() };
+    reactor.enter(|| hooks.iter().try_for_each(|hook| hook(&core)))
+}
+
+/// Binds this thread to its core, or to all of the engine's.
+fn pin(index: usize, settings: &Settings) -> Result<()> {
+    let mut set = CpuSet::new();
+    let cores = &settings.cores;
+    let mine = if settings.pin { &cores[index..=index] } else { &cores[..] };
+    mine.iter().for_each(|&core| set.set(core));
+    sched_setaffinity(None, &set).map_err(|error| Error::Kernel {
+        action: "pin a reactor to its core (SKYRING_CORES, SKYRING_PIN)",
+        source: error.into(),
+    })
+}
+
+/// Why there is no ring, with the remedy.
+fn unavailable(source: &io::Error, settings: &Settings) -> Error {
+    match probe::Probe::run() {
+        Err(unavailable) => Error::Unavailable(unavailable.into()),
+        // io_uring works, but not at this size.
+        Ok(_) => {
+            let memlock = Host::inspect().memlock;
+            Error::Unavailable(errno::ring_failure(source, settings, memlock).into())
+        }
+    }
+}
+
+/// A reactor that ends with something in its hands has a defect: loud in tests, logged elsewhere.
+fn report(core: usize, ended: Ended) {
+    if ended.blocks_detached > 0 {
+        tracing::info!(core, blocks = ended.blocks_detached, "blocks live on in `Bytes`");
+    }
+    if !ended.is_clean() {
+        tracing::error!(core, ?ended, "a reactor did not end cleanly");
+        debug_assert!(ended.is_clean(), "reactor {core} did not end cleanly: {ended:?}");
+    }
+}

@@ -1,0 +1,362 @@
+//! A core's loop: it owns its driver, its blocks, its tasks and its timers, and shares nothing.
+//!
+//! ```text
+//! one turn:  enter (submit + wait) → completions → inbox → timers → tasks → send queues → blocks home
+//! ```
+//! The reactor knows operations and tasks. It knows no socket's protocol and no service: what lives
+//! on the core is a [`Resident`], whose key is in the token of its operations; who has output says
+//! so by [`Flush`].
+
+pub(crate) mod blocking;
+pub(crate) mod engine;
+mod inbox;
+mod metrics;
+mod task;
+mod timer;
+mod turn;
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::task::Waker;
+
+use crate::clock::Now;
+use crate::config::Settings;
+use crate::driver::Driver;
+use crate::driver::operation::{Completion, Descriptor, Event, Operation};
+use crate::driver::token::{Kind, Token};
+use crate::memory::pool::Pool;
+use crate::memory::slots::{Key, Slots};
+use crate::memory::wheel::Wheel;
+
+use self::metrics::Counts;
+pub use self::metrics::Metrics;
+pub use self::task::{JoinError, JoinHandle};
+pub use self::timer::{Elapsed, Sleep, Within, sleep, within};
+
+use self::blocking::Blocking;
+use self::engine::Shared;
+use self::inbox::Inbox;
+use self::task::Tasks;
+pub(crate) use self::timer::{Alarm, Expire};
+
+/// What lives on the core as long as its socket does.
+pub(crate) trait Resident {
+    /// An operation of this resident has completed. `more`: others of the same operation follow;
+    /// when it is false the operation is over.
+    fn complete(self: Rc<Self>, event: Event, more: bool);
+    /// The engine stops: finish what was begun, take nothing new.
+    fn drain(self: Rc<Self>);
+    /// Stop now.
+    fn abort(self: Rc<Self>);
+}
+
+/// Has output that leaves at the end of the turn.
+pub(crate) trait Flush {
+    fn flush(self: Rc<Self>);
+}
+
+/// Waits for a block of the starved pool.
+pub(crate) trait Unpark {
+    fn unpark(self: Rc<Self>);
+}
+
+/// Where the reactor stands between start and stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    Running,
+    /// Nothing new is taken; connections finish, at the latest at this moment.
+    Draining(Now),
+    /// Operations are cancelled, the last completions awaited.
+    Stopping,
+}
+
+/// One core's reactor. Always behind an `Rc`; everything inside is a cell, borrowed only for the
+/// length of a statement and never while a user's code runs.
+pub(crate) struct Reactor {
+    /// Place among the engine's reactors, from 0.
+    pub(crate) index: usize,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) pool: Pool,
+    pub(crate) metrics: Counts,
+    pub(crate) phase: Cell<Phase>,
+    driver: RefCell<Driver>,
+    now: Cell<Now>,
+    completions: RefCell<Vec<Completion>>,
+    tasks: Tasks,
+    timers: RefCell<Wheel<Alarm>>,
+    flushes: RefCell<Vec<Rc<dyn Flush>>>,
+    parked: RefCell<VecDeque<Weak<dyn Unpark>>>,
+    residents: RefCell<Slots<Rc<dyn Resident>>>,
+    /// Wait for the engine to stop.
+    stopping: RefCell<Vec<Waker>>,
+    inbox: Arc<Inbox>,
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<Reactor>>> = const { RefCell::new(None) };
+}
+
+impl Reactor {
+    /// A reactor over an opened driver.
+    pub(crate) fn new(
+        index: usize,
+        shared: Arc<Shared>,
+        driver: Driver,
+        pool: Pool,
+    ) -> Rc<Reactor> {
+        let now = driver.now();
+        let inbox = Arc::new(Inbox::new(driver.bell()));
+        Rc::new(Reactor {
+            index,
+            settings: shared.settings.clone(),
+            shared,
+            pool,
+            metrics: Counts::default(),
+            phase: Cell::new(Phase::Running),
+            now: Cell::new(now),
+            completions: RefCell::new(Vec::new()),
+            tasks: Tasks::new(inbox.clone()),
+            timers: RefCell::new(Wheel::new(timer::ticks(now))),
+            flushes: RefCell::new(Vec::new()),
+            parked: RefCell::new(VecDeque::new()),
+            // Connections are bounded for the whole engine, listeners by the user.
+            residents: RefCell::new(Slots::new(usize::MAX)),
+            stopping: RefCell::new(Vec::new()),
+            driver: RefCell::new(driver),
+            inbox,
+        })
+    }
+
+    /// The reactor that runs on this thread now.
+    ///
+    /// # Panics
+    /// Outside of a reactor, with a sentence that says so.
+    pub(crate) fn current() -> Rc<Reactor> {
+        Reactor::try_current().expect(
+            "this needs a reactor: call it in a set-up hook, a task or an agent of the engine",
+        )
+    }
+
+    /// The reactor that runs on this thread now, if any.
+    pub(crate) fn try_current() -> Option<Rc<Reactor>> {
+        CURRENT.with_borrow(Option::clone)
+    }
+
+    /// Runs `body` with this reactor as the current one.
+    pub(crate) fn enter<R>(self: &Rc<Reactor>, body: impl FnOnce() -> R) -> R {
+        struct Restore(Option<Rc<Reactor>>);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                CURRENT.set(self.0.take());
+            }
+        }
+        let _restore = Restore(CURRENT.replace(Some(self.clone())));
+        body()
+    }
+
+    /// The time at the beginning of this turn.
+    #[inline]
+    pub(crate) fn now(&self) -> Now {
+        self.now.get()
+    }
+
+    /// The door by which other threads reach this core.
+    pub(crate) fn inbox(&self) -> &Arc<Inbox> {
+        &self.inbox
+    }
+
+    pub(crate) fn blocking(&self) -> &Arc<Blocking> {
+        &self.shared.blocking
+    }
+
+    /// Gives an operation of `resident` to the kernel. Of each kind it has one in flight at most.
+    pub(crate) fn submit(&self, resident: Key, operation: Operation) -> Token {
+        let kind = match &operation {
+            Operation::Accept(_) => Kind::Accept,
+            Operation::Receive(_) => Kind::Receive,
+            Operation::ReceiveFrom(_) => Kind::ReceiveFrom,
+            Operation::Send(..) => Kind::Send,
+            Operation::SendTo(..) => Kind::SendTo,
+            Operation::Connect(..) => Kind::Connect,
+        };
+        let token = Token { kind, key: resident };
+        self.driver.borrow_mut().submit(token, operation);
+        token
+    }
+
+    /// Cancels one operation; its last completion still comes.
+    pub(crate) fn cancel(&self, target: Token) {
+        self.driver.borrow_mut().cancel(target);
+    }
+
+    /// Cancels all operations on a socket; their last completions still come.
+    pub(crate) fn cancel_all(&self, socket: Descriptor) {
+        self.driver.borrow_mut().cancel_all(socket);
+    }
+
+    /// Closes a socket on which no operation is in flight.
+    pub(crate) fn close(&self, socket: Descriptor) {
+        self.driver.borrow_mut().close(socket);
+    }
+
+    /// Asks the driver something that needs no completion.
+    pub(crate) fn driver<R>(&self, ask: impl FnOnce(&mut Driver) -> R) -> R {
+        ask(&mut self.driver.borrow_mut())
+    }
+
+    /// Calls `target` at the end of this turn. The caller sees to it that it stands there once.
+    #[inline]
+    pub(crate) fn flush_later(&self, target: Rc<dyn Flush>) {
+        self.flushes.borrow_mut().push(target);
+    }
+
+    /// Calls `target` when enough blocks are home again.
+    pub(crate) fn park(&self, target: Weak<dyn Unpark>) {
+        self.metrics.starved.add(1);
+        self.parked.borrow_mut().push_back(target);
+    }
+
+    /// Enters what lives on this core until [`Reactor::leave`].
+    pub(crate) fn settle(&self, resident: Rc<dyn Resident>) -> Key {
+        let key = self.residents.borrow_mut().insert(resident);
+        key.unwrap_or_else(|_| unreachable!("the table has no bound of its own"))
+    }
+
+    /// The resident is gone: its socket is closed.
+    pub(crate) fn leave(&self, resident: Key) {
+        let left = self.residents.borrow_mut().remove(resident);
+        drop(left); // outside of the borrow
+    }
+
+    /// Runs a future on this core.
+    pub(crate) fn spawn_boxed(&self, future: task::Boxed) -> Key {
+        self.tasks.spawn(future)
+    }
+
+    /// Has the task polled in this turn.
+    #[inline]
+    pub(crate) fn schedule(&self, task: Key) {
+        self.tasks.schedule(task);
+    }
+
+    /// Drops the task's future.
+    pub(crate) fn kill(&self, task: Key) {
+        self.tasks.kill(task);
+    }
+
+    /// Whether the engine is on its way down.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.phase.get() != Phase::Running
+    }
+
+    /// Wakes `waker` when the engine begins to stop.
+    pub(crate) fn wake_at_stop(&self, waker: &Waker) {
+        let mut waiting = self.stopping.borrow_mut();
+        if !waiting.iter().any(|other| other.will_wake(waker)) {
+            waiting.push(waker.clone());
+        }
+    }
+
+    /// Begins to stop: nothing new is taken, what was begun has until `deadline`.
+    pub(crate) fn drain(&self, deadline: Now) {
+        match self.phase.get() {
+            Phase::Running => self.phase.set(Phase::Draining(deadline)),
+            Phase::Draining(before) => {
+                return self.phase.set(Phase::Draining(before.min(deadline)));
+            }
+            Phase::Stopping => return,
+        }
+        let waiting = std::mem::take(&mut *self.stopping.borrow_mut());
+        waiting.into_iter().for_each(Waker::wake);
+        for resident in self.residents() {
+            resident.drain();
+        }
+    }
+
+    fn residents(&self) -> Vec<Rc<dyn Resident>> {
+        self.residents.borrow().iter().map(|(_, resident)| resident.clone()).collect()
+    }
+
+    /// Ends everything and waits for the last completions. What is left is in the report.
+    fn end(self: &Rc<Reactor>, patience: std::time::Duration) -> io::Result<Ended> {
+        self.phase.set(Phase::Stopping);
+        // A future that is dropped may spawn another, but not for ever.
+        for _ in 0..1000 {
+            if self.tasks.clear() == 0 {
+                break;
+            }
+        }
+        let deadline = self.now() + patience;
+        loop {
+            self.residents().into_iter().for_each(Resident::abort);
+            self.turn()?;
+            self.tasks.clear();
+            let idle = self.residents.borrow().is_empty() && self.driver.borrow().in_flight() == 0;
+            if idle || self.now() >= deadline {
+                break;
+            }
+        }
+        self.timers.replace(Wheel::new(timer::ticks(self.now())));
+        self.pool.provide();
+        Ok(Ended {
+            residents: self.residents.borrow().len(),
+            operations: self.driver.borrow().in_flight(),
+            blocks_lent: self.pool.lent(),
+            blocks_detached: self.pool.detached(),
+        })
+    }
+}
+
+/// What a reactor still held when it ended. All but detached blocks ought to be zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub(crate) residents: usize,
+    pub(crate) operations: u32,
+    pub(crate) blocks_lent: u32,
+    /// Leases that left the core and live on as `Bytes` somewhere.
+    pub(crate) blocks_detached: u32,
+}
+
+impl Ended {
+    /// Whether everything came home but what living `Bytes` hold.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.residents == 0 && self.operations == 0 && self.blocks_lent <= self.blocks_detached
+    }
+}
+
+/// Runs a future on this core, beside the others.
+///
+/// # Panics
+/// Outside of a reactor.
+///
+/// ```no_run
+/// # fn hook() {
+/// let task = skyring::spawn(async { 6 * 7 });
+/// skyring::spawn(async move { assert_eq!(task.await.unwrap(), 42) });
+/// # }
+/// ```
+pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + 'static,
+{
+    task::spawn(&Reactor::current(), future)
+}
+
+/// Waits until the engine begins to stop (a signal, or `Handle::stop`). A task that serves no
+/// client of its own should end then; those that have not are dropped when all connections are
+/// gone, at the latest after `SKYRING_DRAIN`.
+pub async fn stopping() {
+    let reactor = Reactor::current();
+    std::future::poll_fn(|cx| {
+        if reactor.is_stopping() {
+            return std::task::Poll::Ready(());
+        }
+        reactor.wake_at_stop(cx.waker());
+        std::task::Poll::Pending
+    })
+    .await;
+}

@@ -1,0 +1,289 @@
+//! Tasks: futures that run on this core, in turn, each until it waits.
+//!
+//! A future is taken out of the table while it is polled or dropped, so that a user's code may
+//! spawn, wake and kill whatever it likes meanwhile. A panic ends its task, and only that.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Wake, Waker};
+
+use super::inbox::Inbox;
+use super::metrics::Counts;
+use super::{CURRENT, Reactor};
+use crate::memory::slots::{Key, Slots};
+
+pub(crate) type Boxed = Pin<Box<dyn Future<Output = ()>>>;
+
+/// The tasks of one core.
+pub(crate) struct Tasks {
+    table: RefCell<Slots<Task>>,
+    ready: RefCell<VecDeque<Key>>,
+    inbox: Arc<Inbox>,
+}
+
+struct Task {
+    /// Gone while it is polled.
+    future: Option<Boxed>,
+    flag: Arc<Flag>,
+}
+
+/// The waker of a task. Set while the task stands in the ready queue or a wake is on its way there.
+struct Flag {
+    /// Written once, before the waker is shared.
+    key: OnceLock<Key>,
+    scheduled: AtomicBool,
+    inbox: Arc<Inbox>,
+}
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let key = *self.key.get().expect("set when the task was spawned");
+        let near = CURRENT.with_borrow(|current| {
+            let reactor = current.as_ref().filter(|at| Arc::ptr_eq(&at.inbox, &self.inbox));
+            reactor.map(|reactor| reactor.schedule(key)).is_some()
+        });
+        if !near && !self.scheduled.swap(true, Ordering::AcqRel) {
+            self.inbox.wake(key);
+        }
+    }
+}
+
+impl Tasks {
+    pub(super) fn new(inbox: Arc<Inbox>) -> Tasks {
+        Tasks {
+            // Tasks are as many as a user spawns; connections, which peers open, are bounded.
+            table: RefCell::new(Slots::new(usize::MAX)),
+            ready: RefCell::new(VecDeque::new()),
+            inbox,
+        }
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        !self.ready.borrow().is_empty()
+    }
+
+    pub(super) fn spawn(&self, future: Boxed) -> Key {
+        let flag = Arc::new(Flag {
+            key: OnceLock::new(),
+            scheduled: AtomicBool::new(true),
+            inbox: self.inbox.clone(),
+        });
+        let task = Task { future: Some(future), flag: flag.clone() };
+        let key = self.table.borrow_mut().insert(task);
+        let key = key.unwrap_or_else(|_| unreachable!("the table has no bound of its own"));
+        flag.key.set(key).expect("set here only");
+        self.ready.borrow_mut().push_back(key);
+        key
+    }
+
+    #[inline]
+    pub(super) fn schedule(&self, key: Key) {
+        let table = self.table.borrow();
+        let Some(task) = table.get(key) else { return };
+        // Not one atomic step: a wake from another thread in between polls the task twice, which
+        // is harmless, and is never lost.
+        if !task.flag.scheduled.load(Ordering::Relaxed) {
+            task.flag.scheduled.store(true, Ordering::Relaxed);
+            self.ready.borrow_mut().push_back(key);
+        }
+    }
+
+    /// Polls ready tasks, at most `polls_max`; those that wake meanwhile too.
+    pub(super) fn run(&self, polls_max: usize, metrics: &Counts) {
+        for _ in 0..polls_max {
+            let Some(key) = self.ready.borrow_mut().pop_front() else { return };
+            let Some((future, flag)) = self.take(key) else { continue };
+            metrics.polls.add(1);
+            let waker = Waker::from(flag);
+            match poll(future, &waker) {
+                Polled::Pending(future) => self.put_back(key, future),
+                Polled::Ready => drop(self.table.borrow_mut().remove(key)),
+                Polled::Panicked => {
+                    metrics.panics.add(1);
+                    drop(self.table.borrow_mut().remove(key));
+                }
+            }
+        }
+    }
+
+    fn take(&self, key: Key) -> Option<(Boxed, Arc<Flag>)> {
+        let mut table = self.table.borrow_mut();
+        let task = table.get_mut(key)?;
+        // Before the poll: a wake during it must count.
+        task.flag.scheduled.swap(false, Ordering::AcqRel);
+        Some((task.future.take()?, task.flag.clone()))
+    }
+
+    /// Puts a waiting future back, or drops it if its task was killed while it ran.
+    fn put_back(&self, key: Key, future: Boxed) {
+        if let Some(task) = self.table.borrow_mut().get_mut(key) {
+            task.future = Some(future);
+            return;
+        }
+        drop_quietly(future);
+    }
+
+    pub(super) fn kill(&self, key: Key) {
+        let task = self.table.borrow_mut().remove(key);
+        if let Some(future) = task.and_then(|task| task.future) {
+            drop_quietly(future);
+        }
+    }
+
+    /// Drops all tasks. Returns how many there were.
+    pub(super) fn clear(&self) -> usize {
+        let keys: Vec<Key> = self.table.borrow().iter().map(|(key, _)| key).collect();
+        keys.iter().for_each(|&key| self.kill(key));
+        self.ready.borrow_mut().clear();
+        keys.len()
+    }
+}
+
+enum Polled {
+    Pending(Boxed),
+    Ready,
+    Panicked,
+}
+
+fn poll(mut future: Boxed, waker: &Waker) -> Polled {
+    let polled =
+        catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut Context::from_waker(waker))));
+    match polled {
+        Ok(Poll::Pending) => return Polled::Pending(future),
+        Ok(Poll::Ready(())) => {}
+        Err(panic) => {
+            tracing::error!(message = message(&*panic), "a task panicked");
+            drop_quietly(future);
+            return Polled::Panicked;
+        }
+    }
+    drop_quietly(future);
+    Polled::Ready
+}
+
+/// Drops what a user wrote; a panic in its `Drop` is reported and goes no further.
+fn drop_quietly(future: Boxed) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(future))) {
+        tracing::error!(message = message(&*panic), "a task panicked while it was dropped");
+    }
+}
+
+/// What a panic said.
+pub(crate) fn message(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or(panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+/// Why a task has no result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// It panicked; the panic's message is in the log.
+    Panicked,
+    /// It was aborted, or the engine stopped.
+    Aborted,
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            JoinError::Panicked => "the task panicked",
+            JoinError::Aborted => "the task was aborted",
+        })
+    }
+}
+
+impl std::error::Error for JoinError {}
+
+/// A hold on a spawned task: await it for its result. Dropping it lets the task run on.
+pub struct JoinHandle<T> {
+    reactor: Rc<Reactor>,
+    task: Key,
+    outcome: Rc<Outcome<T>>,
+}
+
+struct Outcome<T> {
+    result: Cell<Option<Result<T, JoinError>>>,
+    waiting: Cell<Option<Waker>>,
+    finished: Cell<bool>,
+}
+
+impl<T> Outcome<T> {
+    fn set(&self, result: Result<T, JoinError>) {
+        self.result.set(Some(result));
+        self.finished.set(true);
+        if let Some(waker) = self.waiting.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// Tells the one who joins when the future goes without a result.
+struct Ending<T>(Rc<Outcome<T>>);
+
+impl<T> Drop for Ending<T> {
+    fn drop(&mut self) {
+        if !self.0.finished.get() {
+            let panicked = std::thread::panicking();
+            self.0.set(Err(if panicked { JoinError::Panicked } else { JoinError::Aborted }));
+        }
+    }
+}
+
+pub(super) fn spawn<F>(reactor: &Rc<Reactor>, future: F) -> JoinHandle<F::Output>
+where
+    F: Future + 'static,
+{
+    let outcome = Rc::new(Outcome {
+        result: Cell::new(None),
+        waiting: Cell::new(None),
+        finished: Cell::new(false),
+    });
+    let ending = Ending(outcome.clone());
+    let task = reactor.spawn_boxed(Box::pin(async move {
+        let result = future.await;
+        ending.0.set(Ok(result));
+    }));
+    JoinHandle { reactor: reactor.clone(), task, outcome }
+}
+
+impl<T> JoinHandle<T> {
+    /// Ends the task: its future is dropped now, or when the poll it is in returns.
+    pub fn abort(&self) {
+        self.reactor.kill(self.task);
+    }
+
+    /// Whether the task has ended.
+    pub fn is_finished(&self) -> bool {
+        self.outcome.finished.get()
+    }
+}
+
+impl<T> Future for JoinHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(result) = self.outcome.result.take() {
+            return Poll::Ready(result);
+        }
+        assert!(!self.outcome.finished.get(), "a task is joined once");
+        self.outcome.waiting.set(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JoinHandle({})", if self.is_finished() { "finished" } else { "running" })
+    }
+}

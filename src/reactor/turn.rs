@@ -1,0 +1,158 @@
+//! One turn of a reactor, and the loop around it.
+
+use std::io;
+use std::rc::Rc;
+
+use super::{Phase, Reactor, timer};
+use crate::driver::operation::Wait;
+
+/// Tasks that are polled in one turn before sockets are looked at again.
+const POLLS_MAX: usize = 1024;
+/// Looks at the ring between two clock reads while spinning.
+const SPINS_A_CLOCK: u32 = 64;
+
+impl Reactor {
+    /// Turns until it is told to stop and everything has ended.
+    pub(crate) fn run(self: &Rc<Reactor>) -> io::Result<super::Ended> {
+        self.enter(|| {
+            loop {
+                self.turn()?;
+                if let Phase::Draining(deadline) = self.phase.get()
+                    && (self.residents.borrow().is_empty() || self.now() >= deadline)
+                {
+                    return self.end(END_PATIENCE);
+                }
+            }
+        })
+    }
+
+    /// One turn. Waits in the kernel when there is nothing else to do.
+    pub(crate) fn turn(self: &Rc<Reactor>) -> io::Result<()> {
+        let wait = self.wait();
+        self.sleep(wait)?;
+        self.now.set(self.driver.borrow().now());
+        self.metrics.turns.add(1);
+        self.dispatch();
+        self.inbox.clone().drain(self);
+        self.expire();
+        self.tasks.run(POLLS_MAX, &self.metrics);
+        self.flush();
+        self.pool.provide();
+        self.unpark();
+        Ok(())
+    }
+
+    /// How long this turn may wait: not at all with work at hand, else until the next timer.
+    fn wait(&self) -> Wait {
+        if self.tasks.is_ready() || !self.inbox.is_empty() {
+            return Wait::Poll;
+        }
+        let timer = self.timers.borrow().next_deadline();
+        let mut wait = timer.map_or(Wait::Forever, |tick| timer::until(tick, self.now()));
+        if let Phase::Draining(deadline) = self.phase.get() {
+            wait = shorter(wait, deadline.since(self.now()));
+        }
+        if self.phase.get() == Phase::Stopping {
+            wait = shorter(wait, std::time::Duration::from_millis(1));
+        }
+        wait
+    }
+
+    /// Enters the kernel, after a spin if one is set.
+    fn sleep(&self, wait: Wait) -> io::Result<()> {
+        let mut driver = self.driver.borrow_mut();
+        if wait == Wait::Poll || self.settings.spin.is_zero() {
+            return self.enter_kernel(&mut driver, wait);
+        }
+        // What was queued must leave before the spin.
+        driver.enter(Wait::Poll)?;
+        let until = driver.now()
+            + match wait {
+                Wait::For(time) => time.min(self.settings.spin),
+                _ => self.settings.spin,
+            };
+        loop {
+            for _ in 0..SPINS_A_CLOCK {
+                if driver.has_news() || !self.inbox.is_empty() {
+                    return driver.enter(Wait::Poll);
+                }
+                std::hint::spin_loop();
+            }
+            if driver.now() >= until {
+                break;
+            }
+        }
+        self.enter_kernel(&mut driver, wait)
+    }
+
+    fn enter_kernel(&self, driver: &mut crate::driver::Driver, wait: Wait) -> io::Result<()> {
+        if wait == Wait::Poll {
+            return driver.enter(Wait::Poll);
+        }
+        let bell = self.inbox.bell();
+        bell.will_sleep();
+        // A message that came before the flag was up has not rung.
+        let wait = if self.inbox.is_empty() { wait } else { Wait::Poll };
+        let entered = driver.enter(wait);
+        bell.is_awake();
+        entered
+    }
+
+    /// Tells each operation's owner how it went.
+    fn dispatch(&self) {
+        let mut completions = std::mem::take(&mut *self.completions.borrow_mut());
+        self.driver.borrow_mut().reap(&mut completions);
+        self.metrics.completions.add(completions.len() as u64);
+        for completion in completions.drain(..) {
+            let target = self.residents.borrow().get(completion.token.key).cloned();
+            let target = target.expect("a resident stays until its last completion");
+            target.complete(completion.event, completion.more);
+        }
+        *self.completions.borrow_mut() = completions;
+    }
+
+    fn expire(&self) {
+        let tick = timer::ticks(self.now());
+        loop {
+            let alarm = self.timers.borrow_mut().pop_expired(tick);
+            let Some(alarm) = alarm else { return };
+            alarm.sound();
+        }
+    }
+
+    /// Gives the output of this turn to the kernel, one send a connection.
+    fn flush(&self) {
+        let mut flushes = std::mem::take(&mut *self.flushes.borrow_mut());
+        for target in flushes.drain(..) {
+            target.flush();
+        }
+        let late = self.flushes.replace(flushes);
+        debug_assert!(late.is_empty(), "a flush queues no flush");
+    }
+
+    /// Re-arms starved receives, no more of them than blocks came home: all at once would only
+    /// starve again. Waits until half of the pool is there.
+    fn unpark(&self) {
+        if self.parked.borrow().is_empty() || self.pool.provided() < self.pool.blocks().div_ceil(2)
+        {
+            return;
+        }
+        for _ in 0..self.pool.provided() {
+            let Some(target) = self.parked.borrow_mut().pop_front() else { return };
+            if let Some(target) = target.upgrade() {
+                target.unpark();
+            }
+        }
+    }
+}
+
+/// How long the end of a reactor waits for the last completions of cancelled operations.
+const END_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+
+fn shorter(wait: Wait, than: std::time::Duration) -> Wait {
+    match wait {
+        Wait::Poll => Wait::Poll,
+        Wait::For(time) => Wait::For(time.min(than)),
+        Wait::Forever => Wait::For(than),
+    }
+}

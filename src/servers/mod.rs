@@ -1,0 +1,3 @@
+//! Example servers, one page each, on the public interface only: copy them.
+
+pub mod echo;

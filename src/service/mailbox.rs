@@ -1,0 +1,188 @@
+//! A mailbox: the messages of one service, handled one at a time on its own core.
+//!
+//! No lock, no atomic, no system call: a push is a queue of this core and a mark that the service's
+//! task is ready.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::poll_fn;
+use std::rc::{Rc, Weak};
+use std::task::Poll;
+
+use crate::memory::slots::Key;
+use crate::reactor::Reactor;
+
+/// An empty mailbox keeps room for this many messages; what a burst needed beyond is given back.
+const ROOM_KEPT: usize = 16;
+
+/// The messages of one service.
+pub(crate) struct Mailbox<M> {
+    reactor: Rc<Reactor>,
+    task: Cell<Option<Key>>,
+    messages: RefCell<VecDeque<M>>,
+    /// Messages that the service may still handle in this poll.
+    budget: Cell<u32>,
+    closed: Cell<bool>,
+}
+
+impl<M> Mailbox<M> {
+    pub(crate) fn new(reactor: &Rc<Reactor>) -> Mailbox<M> {
+        Mailbox {
+            reactor: reactor.clone(),
+            task: Cell::new(None),
+            messages: RefCell::new(VecDeque::new()),
+            budget: Cell::new(reactor.settings.task_budget),
+            closed: Cell::new(false),
+        }
+    }
+
+    /// Names the task that receives.
+    pub(crate) fn bind(&self, task: Key) {
+        self.task.set(Some(task));
+    }
+
+    /// How many messages wait.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.messages.borrow().len()
+    }
+
+    /// Whether `SKYRING_MAILBOX_MAX` messages wait.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.len() >= self.reactor.settings.mailbox_max as usize
+    }
+
+    /// Puts a message in.
+    ///
+    /// # Errors
+    /// The message, when the mailbox is full or its service has ended.
+    #[inline]
+    pub(crate) fn push(&self, message: M) -> Result<(), Undelivered<M>> {
+        if self.closed.get() {
+            return Err(Undelivered::Dead(message));
+        }
+        if self.is_full() {
+            return Err(Undelivered::Full(message));
+        }
+        self.push_control(message);
+        Ok(())
+    }
+
+    /// Puts a message in that must not be lost, whatever waits already. The caller bounds them.
+    #[inline]
+    pub(crate) fn push_control(&self, message: M) {
+        self.messages.borrow_mut().push_back(message);
+        if let Some(task) = self.task.get() {
+            self.reactor.schedule(task);
+        }
+    }
+
+    /// The next message; only the service's own task asks. Ready at most `SKYRING_TASK_BUDGET`
+    /// times a poll, so that others have their turn.
+    #[inline]
+    pub(crate) async fn receive(&self) -> M {
+        poll_fn(|cx| {
+            if self.budget.get() == 0 {
+                self.budget.set(self.reactor.settings.task_budget);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let next = self.messages.borrow_mut().pop_front();
+            match next {
+                Some(message) => {
+                    self.budget.set(self.budget.get() - 1);
+                    Poll::Ready(message)
+                }
+                None => {
+                    self.budget.set(self.reactor.settings.task_budget);
+                    self.give_back_room();
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
+    fn give_back_room(&self) {
+        let mut messages = self.messages.borrow_mut();
+        if messages.capacity() > ROOM_KEPT {
+            messages.shrink_to(ROOM_KEPT);
+        }
+    }
+
+    /// Takes nothing any more. Returns what nobody will handle.
+    pub(crate) fn close(&self) -> VecDeque<M> {
+        self.closed.set(true);
+        std::mem::take(&mut *self.messages.borrow_mut())
+    }
+}
+
+/// Why a message was not delivered, with the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Undelivered<M> {
+    /// The mailbox is full: `SKYRING_MAILBOX_MAX` messages wait.
+    Full(M),
+    /// The receiver has ended.
+    Dead(M),
+}
+
+impl<M> Undelivered<M> {
+    /// The message.
+    pub fn into_message(self) -> M {
+        match self {
+            Undelivered::Full(message) | Undelivered::Dead(message) => message,
+        }
+    }
+}
+
+impl<M> fmt::Display for Undelivered<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Undelivered::Full(_) => "the mailbox is full (SKYRING_MAILBOX_MAX)",
+            Undelivered::Dead(_) => "the receiver has ended",
+        })
+    }
+}
+
+impl<M: fmt::Debug> std::error::Error for Undelivered<M> {}
+
+/// What takes messages of a type in: a mailbox, whatever else it carries.
+pub(crate) trait Deliver<M> {
+    fn deliver(&self, message: M) -> Result<(), Undelivered<M>>;
+}
+
+/// The core-local door to a service: cheap to clone, takes any message, one that holds a
+/// [`Frame`](crate::Frame) too. It may outlive its service; sending then gives the message back.
+pub struct Local<M>(Weak<dyn Deliver<M>>);
+
+impl<M> Local<M> {
+    pub(crate) fn new(target: Weak<dyn Deliver<M>>) -> Local<M> {
+        Local(target)
+    }
+
+    /// Sends a message; it is handled in this turn or the next.
+    ///
+    /// # Errors
+    /// [`Undelivered`] with the message, when the mailbox is full or the receiver has ended.
+    pub fn send(&self, message: M) -> Result<(), Undelivered<M>> {
+        match self.0.upgrade() {
+            Some(target) => target.deliver(message),
+            None => Err(Undelivered::Dead(message)),
+        }
+    }
+}
+
+impl<M> Clone for Local<M> {
+    fn clone(&self) -> Local<M> {
+        Local(self.0.clone())
+    }
+}
+
+impl<M> fmt::Debug for Local<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Local({})", if self.0.strong_count() > 0 { "alive" } else { "dead" })
+    }
+}

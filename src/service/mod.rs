@@ -1,0 +1,3 @@
+//! Mailboxes: where the messages of a service wait, on its own core.
+
+pub(crate) mod mailbox;
