@@ -103,7 +103,8 @@ impl Evidence {
             reasons.against("the run was interrupted".into());
         }
         if self.errors > 0 {
-            reasons.against(format!("{} errors", show_count(self.errors)));
+            let plural = if self.errors == 1 { "" } else { "s" };
+            reasons.against(format!("{} error{plural}", show_count(self.errors)));
         }
         if self.cores < 2 {
             reasons.against("server and generator share the one core of this machine".into());
@@ -113,27 +114,40 @@ impl Evidence {
             Pacing::Max => self.judge_closed(&mut reasons),
         }
         let steal = self.share(self.steal_ns) / self.cores.max(1) as f64;
-        reasons.weigh(steal <= STEAL_MAX, format!("the host took {} of the cores", percent(steal)));
+        reasons.weigh(
+            steal <= STEAL_MAX,
+            format!(
+                "the host took {} of the cores (at most {})",
+                percent(steal),
+                percent(STEAL_MAX)
+            ),
+        );
         reasons.verdict()
     }
 
     fn judge_open(&self, target: f64, reasons: &mut Reasons) {
         let off = (self.achieved - target).abs() / target;
         let by_chance = RATE_DEVIATIONS_MAX / (self.due.max(1) as f64).sqrt();
+        let bound = RATE_ERROR_MAX.max(by_chance);
         reasons.weigh(
-            self.due > 0 && off <= RATE_ERROR_MAX.max(by_chance),
+            self.due > 0 && off <= bound,
             format!(
-                "achieved {}/s of {}/s ({} off)",
+                "achieved {}/s of {}/s: {} off (at most {})",
                 show_rate(self.achieved),
                 show_rate(target),
-                percent(off)
+                percent(off),
+                percent(bound)
             ),
         );
         if let Some(lag) = self.send_lag_p99_ns {
             let harmless = self.response_p99_ns.unwrap_or(0) as f64 * SEND_LAG_SHARE_MAX;
             reasons.weigh(
                 lag <= SEND_LAG_P99_MAX_NS.max(harmless as u64),
-                format!("send lag p99 {}", show_ns(lag)),
+                format!(
+                    "send lag p99 {} (at most {}, or a tenth of the response time)",
+                    show_ns(lag),
+                    show_ns(SEND_LAG_P99_MAX_NS)
+                ),
             );
         }
         self.judge_delay("generator", self.generator, reasons);
@@ -146,7 +160,12 @@ impl Evidence {
         let share = self.share(times.delay_ns);
         reasons.weigh(
             share <= RUN_DELAY_MAX,
-            format!("the {who} waited {} of the time for its core", percent(share)),
+            format!(
+                "the {who} waited {} of the time for its core (at most {}; more means that other \
+                 programs had it)",
+                percent(share),
+                percent(RUN_DELAY_MAX)
+            ),
         );
     }
 
@@ -251,7 +270,7 @@ mod tests {
         refused(&Evidence { generator: delayed, ..open() }, "the generator waited");
         refused(&Evidence { server: Some(delayed), ..open() }, "the server waited");
         refused(&Evidence { steal_ns: 2_000_000_001, ..open() }, "the host took");
-        refused(&Evidence { errors: 1, ..open() }, "1 errors");
+        refused(&Evidence { errors: 1, ..open() }, "1 error");
         refused(&Evidence { cores: 1, steal_ns: 0, ..open() }, "one core");
         refused(&Evidence { is_interrupted: true, ..open() }, "interrupted");
     }

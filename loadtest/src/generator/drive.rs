@@ -326,7 +326,10 @@ impl<'a> Drive<'a> {
         self.answered += 1;
         self.slice.answered_in_all += u64::from(self.begun.is_some());
         let is_in_time = (self.begin_ns..self.end_ns).contains(&now);
-        self.slice.answered_in_time += u64::from(is_in_time);
+        if is_in_time {
+            self.slice.answered_in_time += 1;
+            self.slice.timeline.came(now - self.begin_ns);
+        }
     }
 
     #[inline]
