@@ -67,6 +67,8 @@ pub struct Evidence {
 pub struct Verdict {
     /// Whether the figures say something about the server.
     pub is_trustworthy: bool,
+    /// Whether a closed loop was limited by the generator, as far as can be known.
+    pub is_generator_bound: bool,
     /// Sentences.
     pub reasons: Vec<String>,
 }
@@ -172,6 +174,7 @@ impl Evidence {
     fn judge_closed(&self, reasons: &mut Reasons) {
         let generator = self.share(self.generator.run_ns);
         let Some(server) = self.server.map(|times| self.share(times.run_ns)) else {
+            reasons.is_generator_bound = true;
             reasons.against(format!(
                 "generator-bound or not, nobody knows: the server's CPU time cannot be read \
                  (--server-pid), the generator was {} busy",
@@ -186,6 +189,7 @@ impl Evidence {
                 percent(generator)
             ));
         } else {
+            reasons.is_generator_bound = true;
             reasons.against(format!(
                 "generator-bound: the server was {} busy (at least {} is a maximum), the generator \
                  {} (at most {}); the server can do more than this",
@@ -206,6 +210,7 @@ impl Evidence {
 struct Reasons {
     pro: Vec<String>,
     against: Vec<String>,
+    is_generator_bound: bool,
 }
 
 impl Reasons {
@@ -223,7 +228,11 @@ impl Reasons {
 
     fn verdict(self) -> Verdict {
         let is_trustworthy = self.against.is_empty();
-        Verdict { is_trustworthy, reasons: if is_trustworthy { self.pro } else { self.against } }
+        Verdict {
+            is_trustworthy,
+            is_generator_bound: self.is_generator_bound,
+            reasons: if is_trustworthy { self.pro } else { self.against },
+        }
     }
 }
 
@@ -296,6 +305,7 @@ mod tests {
         let busy = |run_ns| CpuTimes { run_ns, delay_ns: 0 };
         let idle = Evidence { server: Some(busy(94_999_999_999)), ..closed.clone() };
         refused(&idle, "generator-bound");
+        assert!(idle.judge().is_generator_bound && !closed.judge().is_generator_bound);
         refused(&Evidence { generator: busy(85_000_000_001), ..closed.clone() }, "generator-bound");
         refused(&Evidence { server: None, ..closed }, "--server-pid");
     }

@@ -151,7 +151,8 @@ impl<'a> Drive<'a> {
         let Some(mut schedule) = self.schedule.take() else { return };
         for _ in 0..ARRIVALS_A_TURN {
             let due = schedule.due_ns();
-            if due > now || due >= self.end_ns || self.waiting >= WAITING_MAX {
+            let is_full = self.waiting >= WAITING_MAX || self.generator.live.is_empty();
+            if due > now || due >= self.end_ns || is_full {
                 break;
             }
             let slot = self.generator.live[schedule.take(self.generator.live.len())];
