@@ -378,11 +378,11 @@ impl<'a> Drive<'a> {
 
     fn finish(mut self) -> Slice {
         let now = self.generator.now_ns();
-        self.progress.end();
         if let Some((begun_ns, before)) = self.begun {
             self.slice.wall = Duration::from_nanos(now - begun_ns);
             self.slice.cpu = cpu::of_this_thread().since(before);
         }
+        self.progress.end();
         self.slice.measured =
             Duration::from_nanos(now.min(self.end_ns).saturating_sub(self.begin_ns));
         let mut given_up = 0;
