@@ -22,7 +22,9 @@ use std::time::Duration;
 
 use io_uring::types::{Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::{
+    Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit,
+};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// Do not try at once, wait for readiness first: a reply is never there when its receive is armed.
@@ -309,10 +311,14 @@ impl Drop for Ring {
     }
 }
 
-/// Lets a child run on one core and die with the thread that started it.
+/// Lets a child run on one core, open as many descriptors as it may, and die with the thread that
+/// started it.
 pub fn prepare_child(command: &mut Command, core: Option<usize>) {
     let set_up = move || {
         set_parent_process_death_signal(Some(Signal::KILL))?;
+        let limit = getrlimit(Resource::Nofile);
+        // A child that keeps the lower limit is still a server.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
         if let Some(core) = core {
             let mut cores = CpuSet::new();
             cores.set(core);
@@ -321,7 +327,7 @@ pub fn prepare_child(command: &mut Command, core: Option<usize>) {
         Ok(())
     };
     // SAFETY: between fork and exec only async-signal-safe calls are allowed; the closure makes
-    // two system calls and uses memory on its stack only.
+    // system calls and uses memory on its stack only.
     unsafe { command.pre_exec(set_up) };
 }
 
