@@ -35,7 +35,7 @@ struct Session<M> {
     /// Payload bytes in the mailbox.
     unread_bytes: Cell<usize>,
     /// Why no more will come, once that is known; told when everything before is in the mailbox.
-    ending: RefCell<Option<Disconnect>>,
+    ending: RefCell<Option<Box<Disconnect>>>,
     ended: Cell<bool>,
 }
 
@@ -220,7 +220,7 @@ impl<M: 'static> Session<M> {
 
     /// Notes why no more will come; the first reason counts.
     fn end(&self, why: Disconnect) {
-        self.ending.borrow_mut().get_or_insert(why);
+        self.ending.borrow_mut().get_or_insert_with(|| Box::new(why));
     }
 
     /// Tells the agent the end, when everything before it is in the mailbox.
@@ -229,7 +229,7 @@ impl<M: 'static> Session<M> {
         if let Some(why) = why
             && !self.ended.replace(true)
         {
-            self.mailbox.push_control(Event::Ended(Box::new(why)));
+            self.mailbox.push_control(Event::Ended(why));
         }
     }
 }

@@ -9,43 +9,43 @@ use std::time::Duration;
 /// Each of these happens on a real machine, only too seldom for a test. Keep `no_buffers`,
 /// `accept_error` and `connect_error` below 1: a user that tries again must get through some day.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Faults {
+pub struct Faults {
     /// A receive gets a part of what is there; the rest comes after the next enter.
-    pub(crate) short_receive: f64,
+    pub short_receive: f64,
     /// A send takes a part of what there is room for.
-    pub(crate) short_send: f64,
+    pub short_send: f64,
     /// A receive ends by ENOBUFS although the pool has blocks.
-    pub(crate) no_buffers: f64,
+    pub no_buffers: f64,
     /// A multishot operation ends with a success: the completion has no MORE.
-    pub(crate) lost_more: f64,
+    pub lost_more: f64,
     /// A cancel comes late: the operation goes on for up to `cancel_delay_max`, and may succeed.
-    pub(crate) late_cancel: f64,
+    pub late_cancel: f64,
     /// The longest that a late cancel takes.
-    pub(crate) cancel_delay_max: Duration,
+    pub cancel_delay_max: Duration,
     /// An accept ends by EMFILE, ENFILE, ENOMEM or ECONNABORTED (accept(2)).
-    pub(crate) accept_error: f64,
+    pub accept_error: f64,
     /// A connect fails by ECONNREFUSED, ETIMEDOUT or EHOSTUNREACH although there is a listener.
-    pub(crate) connect_error: f64,
+    pub connect_error: f64,
     /// A segment breaks its stream instead of arriving: ECONNRESET at both ends.
-    pub(crate) reset: f64,
+    pub reset: f64,
     /// The shortest way of a segment or datagram, one way.
-    pub(crate) delay_min: Duration,
+    pub delay_min: Duration,
     /// The longest. Segments of one stream keep their order, datagrams do not.
-    pub(crate) delay_max: Duration,
+    pub delay_max: Duration,
     /// How long a round of turns takes, see `World::end_round`.
-    pub(crate) round_time: Duration,
+    pub round_time: Duration,
     /// A datagram is lost.
-    pub(crate) datagram_loss: f64,
+    pub datagram_loss: f64,
     /// A datagram comes twice.
-    pub(crate) datagram_twice: f64,
+    pub datagram_twice: f64,
     /// A completion overtakes those of other operations.
-    pub(crate) reorder: f64,
+    pub reorder: f64,
     /// A reap yields only a part of what has completed, as an enter with deferred completions does.
-    pub(crate) hold_back: f64,
+    pub hold_back: f64,
     /// Bytes that a socket takes in for a reader that does not read; then its peer's sends wait.
-    pub(crate) socket_bytes_max: usize,
+    pub socket_bytes_max: usize,
     /// More open descriptors than this in the whole world are EMFILE.
-    pub(crate) descriptors_max: usize,
+    pub descriptors_max: usize,
 }
 
 impl Default for Faults {
@@ -77,7 +77,7 @@ impl Default for Faults {
 impl Faults {
     /// All that a correct server survives without losing a byte: everything but resets and failed
     /// connects, which end connections for good.
-    pub(crate) fn bad_weather() -> Faults {
+    pub fn bad_weather() -> Faults {
         Faults {
             short_receive: 0.3,
             short_send: 0.3,
@@ -97,41 +97,50 @@ impl Faults {
     }
 
     /// Bad weather in which connections break too.
-    pub(crate) fn storm() -> Faults {
+    pub fn storm() -> Faults {
         Faults { connect_error: 0.1, reset: 0.01, ..Faults::bad_weather() }
     }
 }
 
 /// What happened in a world so far. A test that is about a fault asserts that it happened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    pub(crate) short_receives: u64,
-    pub(crate) short_sends: u64,
+pub struct Counts {
+    /// Receives that got a part of what was there.
+    pub short_receives: u64,
+    /// Sends that took a part of what there was room for.
+    pub short_sends: u64,
     /// ENOBUFS by chance.
-    pub(crate) no_buffers: u64,
+    pub no_buffers: u64,
     /// ENOBUFS because the pool was empty indeed.
-    pub(crate) starved: u64,
-    pub(crate) lost_mores: u64,
-    pub(crate) late_cancels: u64,
+    pub starved: u64,
+    /// Multishot operations that ended with a success.
+    pub lost_mores: u64,
+    /// Cancels that came late.
+    pub late_cancels: u64,
     /// Late cancels whose operation succeeded after all.
-    pub(crate) lost_cancels: u64,
+    pub lost_cancels: u64,
     /// Accepts that failed, by chance or by `descriptors_max`.
-    pub(crate) accept_errors: u64,
-    pub(crate) connect_errors: u64,
+    pub accept_errors: u64,
+    /// Connects that failed by chance.
+    pub connect_errors: u64,
     /// Streams broken by chance.
-    pub(crate) resets: u64,
-    pub(crate) reordered: u64,
-    pub(crate) held_back: u64,
-    pub(crate) datagrams_lost: u64,
-    pub(crate) datagrams_twice: u64,
+    pub resets: u64,
+    /// Completions that overtook others.
+    pub reordered: u64,
+    /// Reaps that yielded a part of what had completed.
+    pub held_back: u64,
+    /// Datagrams lost.
+    pub datagrams_lost: u64,
+    /// Datagrams that came twice.
+    pub datagrams_twice: u64,
     /// Connection requests that met a full backlog and were tried again.
-    pub(crate) backlog_full: u64,
+    pub backlog_full: u64,
     /// Sends that found no room and had to wait.
-    pub(crate) sends_waited: u64,
+    pub sends_waited: u64,
     /// Connections that were established.
-    pub(crate) connections: u64,
+    pub connections: u64,
     /// Bytes that arrived at streams.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
     /// Datagrams that arrived.
-    pub(crate) datagrams: u64,
+    pub datagrams: u64,
 }

@@ -36,6 +36,6 @@ mod world;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::faults::{Counts, Faults};
+pub use self::faults::{Counts, Faults};
 pub(crate) use self::kernel::Kernel;
 pub(crate) use self::world::World;

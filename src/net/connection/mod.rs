@@ -56,7 +56,8 @@ pub(crate) struct Connection {
     socket: Descriptor,
     /// Its place among the reactor's residents.
     key: OnceCell<Key>,
-    peer: OnceCell<Address>,
+    /// Boxed: asked for once, if at all.
+    peer: OnceCell<Box<Address>>,
     life: Cell<Life>,
     /// Operations whose last completion has not come.
     operations: Cell<u32>,
@@ -130,9 +131,9 @@ impl Connection {
     pub(crate) fn peer(&self) -> Option<&Address> {
         if self.peer.get().is_none() && self.life.get() != Life::Closed {
             let address = self.reactor.driver(|driver| driver.peer_address(self.socket)).ok()?;
-            let _ = self.peer.set(address);
+            let _ = self.peer.set(Box::new(address));
         }
-        self.peer.get()
+        self.peer.get().map(|peer| &**peer)
     }
 
     /// The address of this end.
