@@ -116,6 +116,10 @@ impl Evidence {
             Pacing::Rate(target) => self.judge_open(target, &mut reasons),
             Pacing::Max => self.judge_closed(&mut reasons),
         }
+        self.judge_delay("generator", self.generator, &mut reasons);
+        if let Some(server) = self.server {
+            self.judge_delay("server", server, &mut reasons);
+        }
         let steal = self.share(self.steal_ns) / self.cores.max(1) as f64;
         reasons.weigh(
             steal <= STEAL_MAX,
@@ -152,10 +156,6 @@ impl Evidence {
                     show_ns(SEND_LAG_P99_MAX_NS)
                 ),
             );
-        }
-        self.judge_delay("generator", self.generator, reasons);
-        if let Some(server) = self.server {
-            self.judge_delay("server", server, reasons);
         }
     }
 
