@@ -135,8 +135,7 @@ impl Driver {
     pub(crate) fn probe_free(&mut self, address: &Address) -> io::Result<()> {
         match self {
             Driver::Uring(_) => uring::sockets::probe_free(address),
-            // In a simulation nobody else listens by accident.
-            Driver::Sim(_) => Ok(()),
+            Driver::Sim(kernel) => kernel.probe_free(address),
         }
     }
 

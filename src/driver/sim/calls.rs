@@ -31,6 +31,15 @@ impl Kernel {
         Ok(state.open(self.core, id)?)
     }
 
+    /// Fails when somebody holds the address, shared or not.
+    pub(crate) fn probe_free(&mut self, at: &Address) -> io::Result<()> {
+        let alone = ListenOptions { backlog: 0, shared: false };
+        let mut state = self.world.0.borrow_mut();
+        let probe = state.listen(self.core, at, alone)?;
+        state.close(probe);
+        Ok(())
+    }
+
     pub(crate) fn local_address(&self, socket: Descriptor) -> io::Result<Address> {
         let state = self.world.0.borrow();
         Ok(state.local_address(state.resolve(socket)))

@@ -7,8 +7,7 @@ use rustix::io::Errno;
 
 use super::names::{self, Request, unspecified};
 use super::network::Delivery;
-use super::socket::{Id, Role};
-use super::world::State;
+use super::{Id, Role, State};
 
 /// The largest payload over IPv4: 65,535 without the headers of IP and UDP.
 const PAYLOAD_BYTES_MAX: usize = 65_507;

@@ -5,9 +5,8 @@ use std::net::SocketAddr;
 
 use rustix::io::Errno;
 
-use super::socket::Id;
 use super::stream::Readable;
-use super::world::State;
+use super::{Id, State};
 use crate::driver::operation::{Address, Datagram, Descriptor, Event, Operation};
 use crate::driver::token::{Kind, Token};
 use crate::memory::chain::Chain;
@@ -69,6 +68,14 @@ impl Flight {
             Operation::Connect(_, to) => Work::Connect(Some(to)),
         };
         Flight { token, socket, work, is_fresh: true, is_dying: false, has_ended: false }
+    }
+
+    /// Whether an operation may not use this one's slot: it is of another generation or the same
+    /// kind, or both have something that the real ring holds in the slot.
+    pub(super) fn clashes_with(&self, token: Token) -> bool {
+        let holds = |kind| matches!(kind, Kind::Send | Kind::SendTo | Kind::Connect);
+        let (ours, others) = (self.token.kind, token.kind);
+        self.token.key != token.key || ours == others || holds(ours) && holds(others)
     }
 
     /// The next completion, if one can be made now.

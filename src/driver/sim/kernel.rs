@@ -5,26 +5,29 @@
 //!                         └── nothing ready and told to wait? the core sleeps
 //! ```
 //! An enter never blocks: it notes in the world that the core sleeps, and until when. The core must
-//! not be run again before [`World::is_asleep`] says that it is awake; its next reap then brings
-//! what the enter would have returned with.
+//! not be run again before [`World::is_asleep`] says that it is awake. Its next call then brings what
+//! the enter would have returned with, be it a reap (a turn that ends with its enter) or an enter (a
+//! turn that begins with it).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::mem;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::World;
 use super::flight::{self, Flight};
 use super::network::Delivery;
 use super::random::Random;
-use super::socket::{Id, InFlight};
-use super::world::State;
+use super::{Id, InFlight, State, World};
 use crate::clock::Now;
 use crate::driver::bell::Bell;
 use crate::driver::operation::{Completion, Descriptor, Event, Operation, Wait};
 use crate::driver::token::{Kind, Token};
 use crate::memory::pool::Pool;
+
+/// What a look for news takes.
+const LOOK: Duration = Duration::from_nanos(50);
 
 /// A simulated core's kernel.
 pub(crate) struct Kernel {
@@ -35,13 +38,16 @@ pub(crate) struct Kernel {
     random: Random,
     /// Handed over at the next enter, in order.
     queue: Vec<Entry>,
-    /// By token: operations whose last completion was not taken.
-    flights: BTreeMap<u64, Flight>,
+    /// By slot and kind of the token: operations whose last completion was not taken. A resident
+    /// uses one slot for all its operations, one of each kind at a time.
+    flights: Flights,
     ready: VecDeque<Completion>,
     in_flight: u32,
     /// Cancels and closes that are done; the next reap takes note.
     own_ready: u32,
 }
+
+type Flights = BTreeMap<(u32, u8), Flight>;
 
 /// A queued submission. The operation itself lies in its flight.
 #[derive(Clone, Copy, Debug)]
@@ -127,26 +133,27 @@ impl Kernel {
             }
         });
         assert!(conflict.is_none(), "{token:?}: two at once on {descriptor:?}, {conflict:?}");
-        let before = self.flights.insert(token.to_u64(), Flight::new(token, socket, operation));
-        assert!(before.is_none(), "{token:?} is used again while in flight: {before:?}");
+        let index = token.key.index();
+        let mut in_slot = self.flights.range((index, 0)..=(index, u8::MAX));
+        let clash = in_slot.find(|(_, flight)| flight.clashes_with(token));
+        assert!(clash.is_none(), "the slot of {token:?} is used again while in flight: {clash:?}");
+        self.flights.insert(place(token), Flight::new(token, socket, operation));
         state.socket(socket).flights.push(InFlight { core: self.core, token, descriptor });
         // A connection that moved here from another core is ours from now on.
         state.adopt(descriptor, self.core);
-        self.in_flight += 1;
-        self.queue.push(Entry::Start(token));
+        drop(state);
+        self.push_entry(Entry::Start(token));
     }
 
     /// Cancels one operation.
     pub(crate) fn cancel(&mut self, target: Token) {
-        self.in_flight += 1;
-        self.queue.push(Entry::Cancel(target));
+        self.push_entry(Entry::Cancel(target));
     }
 
     /// Cancels every operation of this core on the socket.
     pub(crate) fn cancel_all(&mut self, socket: Descriptor) {
         self.world.0.borrow().resolve(socket);
-        self.in_flight += 1;
-        self.queue.push(Entry::CancelAll(socket));
+        self.push_entry(Entry::CancelAll(socket));
     }
 
     /// Closes a socket.
@@ -155,13 +162,25 @@ impl Kernel {
     /// When an operation is in flight on it, and when it is closed already.
     pub(crate) fn close(&mut self, socket: Descriptor) {
         self.world.0.borrow_mut().will_close(socket);
-        self.in_flight += 1;
-        self.queue.push(Entry::Close(socket));
+        self.push_entry(Entry::Close(socket));
     }
 
-    /// Whether an enter would bring completions at once.
+    fn push_entry(&mut self, entry: Entry) {
+        // Work that came up behind the enter that slept: another enter has to follow.
+        self.world.0.borrow_mut().wake(self.core);
+        self.in_flight += 1;
+        self.queue.push(entry);
+    }
+
+    /// Whether an enter would bring completions at once. A look in vain takes virtual time, so that
+    /// a reactor that spins until a moment reaches it.
     pub(crate) fn has_news(&mut self) -> bool {
-        self.is_ready() || self.world.0.borrow().has_news(self.core)
+        let mut state = self.world.0.borrow_mut();
+        let has_news = self.is_ready() || state.has_news(self.core);
+        if !has_news {
+            state.now = state.now + LOOK;
+        }
+        has_news
     }
 
     fn is_ready(&self) -> bool {
@@ -169,10 +188,13 @@ impl Kernel {
     }
 
     /// Performs what is queued. Does not wait: the core is asleep for the world from here on when
-    /// it asked to wait and nothing has completed.
+    /// it asked to wait and nothing has completed. When it was woken since, this is that enter's
+    /// return and not a new one: it sleeps no more, whatever `wait` says.
     pub(crate) fn enter(&mut self, wait: Wait) -> io::Result<()> {
         let world = self.world.clone();
         let state = &mut *world.0.borrow_mut();
+        let returns = state.is_waiting(self.core) && !state.is_asleep(self.core);
+        let wait = if returns { Wait::Poll } else { wait };
         state.wake(self.core);
         let mut paused = Vec::new();
         self.perform(state, &mut paused);
@@ -192,6 +214,9 @@ impl Kernel {
         let world = self.world.clone();
         let state = &mut *world.0.borrow_mut();
         if state.is_waiting(self.core) {
+            if state.is_asleep(self.core) {
+                return;
+            }
             // The enter that slept returns.
             state.wake(self.core);
             self.collect(state, Vec::new());
@@ -206,7 +231,7 @@ impl Kernel {
             let token = completion.token;
             state.note(scramble_token(self.core, token) ^ flight::digest(&completion.event));
             if !completion.more {
-                let flight = self.flights.remove(&token.to_u64());
+                let flight = self.flights.remove(&place(token));
                 let flight = flight.expect("a last completion comes once");
                 state.land(flight.socket, self.core, token);
                 self.in_flight -= 1;
@@ -238,7 +263,7 @@ impl Kernel {
         if !flight.is_dying && state.random.chance(state.faults.late_cancel) {
             state.counts.late_cancels += 1;
             flight.is_dying = true;
-            let least = std::time::Duration::from_nanos(1);
+            let least = Duration::from_nanos(1);
             let delay = state.random.time(least, state.faults.cancel_delay_max.max(least));
             let at = state.now + delay;
             return state.network.post(at, Delivery::Cancel { core: self.core, token });
@@ -300,8 +325,13 @@ impl Kernel {
 }
 
 /// The operation, unless it has made its last completion.
-fn alive(flights: &mut BTreeMap<u64, Flight>, token: Token) -> Option<&mut Flight> {
-    flights.get_mut(&token.to_u64()).filter(|flight| !flight.has_ended)
+fn alive(flights: &mut Flights, token: Token) -> Option<&mut Flight> {
+    let flight = flights.get_mut(&place(token))?;
+    (flight.token == token && !flight.has_ended).then_some(flight)
+}
+
+fn place(token: Token) -> (u32, u8) {
+    (token.key.index(), token.kind as u8)
 }
 
 fn scramble_token(core: usize, token: Token) -> u64 {

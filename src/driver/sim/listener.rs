@@ -15,9 +15,8 @@ use rustix::io::Errno;
 
 use super::names::{self, Request};
 use super::network::Delivery;
-use super::socket::{Id, Role};
 use super::stream::{Phase, Stream};
-use super::world::State;
+use super::{Id, Role, State};
 use crate::driver::operation::{Address, Descriptor};
 
 /// A request that finds the backlog full is tried again after 1, 2, 4... seconds, and given up

@@ -9,8 +9,6 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use super::socket::Id;
-
 /// The range from which Linux takes ports by default (ip(7), `ip_local_port_range`).
 const EPHEMERAL: std::ops::RangeInclusive<u16> = 32_768..=60_999;
 
@@ -144,3 +142,4 @@ pub(super) fn loopback(like: IpAddr) -> IpAddr {
 pub(super) fn unspecified(like: IpAddr) -> IpAddr {
     if like.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() }
 }
+use super::Id;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use rustix::io::Errno;
 
-use super::socket::Id;
+use super::Id;
 use crate::clock::Now;
 use crate::driver::operation::Address;
 use crate::driver::token::Token;

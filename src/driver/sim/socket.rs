@@ -8,55 +8,9 @@ use rustix::io::Errno;
 use super::datagram::Mailbox;
 use super::listener::Listener;
 use super::names::{Request, unspecified};
-use super::stream::Stream;
-use super::world::State;
+use super::{Id, Open, Role, Socket, State};
 use crate::driver::operation::{Address, Descriptor, ListenOptions, Protocol};
 use crate::driver::token::Token;
-
-/// Names a socket for ever; never used again, so a delivery to a closed one meets nobody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Id(pub(super) u64);
-
-/// A socket of one of the cores.
-#[derive(Debug)]
-pub(super) struct Socket {
-    pub(super) host: IpAddr,
-    pub(super) role: Role,
-    /// Operations whose last completion was not taken, in the order of their submission.
-    pub(super) flights: Vec<InFlight>,
-    /// Descriptors that name it; the last one that closes closes it.
-    descriptors: u32,
-}
-
-/// What a socket is.
-#[derive(Debug)]
-pub(super) enum Role {
-    /// Opened for a stream and not connected yet. `unix`: for paths.
-    Fresh {
-        unix: bool,
-    },
-    Stream(Stream),
-    Listener(Listener),
-    Datagram(Mailbox),
-}
-
-/// An operation as its socket sees it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct InFlight {
-    pub(super) core: usize,
-    pub(super) token: Token,
-    pub(super) descriptor: Descriptor,
-}
-
-/// An open descriptor.
-#[derive(Debug)]
-pub(super) struct Open {
-    pub(super) socket: Id,
-    /// The core that opened it, or has adopted it by its last submission.
-    pub(super) core: usize,
-    /// A close is queued.
-    pub(super) closing: bool,
-}
 
 impl State {
     /// A socket that no descriptor names yet.

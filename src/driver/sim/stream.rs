@@ -15,8 +15,7 @@ use std::net::IpAddr;
 use rustix::io::Errno;
 
 use super::network::Delivery;
-use super::socket::{Id, Role};
-use super::world::State;
+use super::{Id, Role, State};
 use crate::clock::Now;
 use crate::driver::operation::{Address, Shutdown};
 use crate::memory::chain::Chain;

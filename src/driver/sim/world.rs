@@ -7,14 +7,12 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::names::Names;
 use super::network::{Delivery, Network};
 use super::random::{Random, scramble};
-use super::socket::{Id, Open, Socket};
-use super::{Counts, Faults, names::Names};
+use super::{Core, Counts, Faults, Id, Sleep, State};
 use crate::clock::Now;
 use crate::driver::bell::Bell;
-use crate::driver::operation::Descriptor;
-use crate::driver::token::Token;
 
 /// A handle to one simulation; clones are the same one. Of one thread.
 ///
@@ -28,45 +26,6 @@ use crate::driver::token::Token;
 /// ```
 #[derive(Clone)]
 pub(crate) struct World(pub(super) Rc<RefCell<State>>);
-
-pub(super) struct State {
-    seed: u64,
-    pub(super) now: Now,
-    pub(super) random: Random,
-    pub(super) faults: Faults,
-    pub(super) counts: Counts,
-    fingerprint: u64,
-    pub(super) sockets: BTreeMap<Id, Socket>,
-    pub(super) next_socket: u64,
-    pub(super) descriptors: BTreeMap<Descriptor, Open>,
-    pub(super) next_descriptor: i32,
-    pub(super) names: Names,
-    pub(super) network: Network,
-    pub(super) cores: Vec<Core>,
-}
-
-/// What the world knows of a core.
-pub(super) struct Core {
-    pub(super) host: IpAddr,
-    bell: Arc<Bell>,
-    sleep: Sleep,
-    /// Sockets of its operations that have changed, each once, in the order of the first change.
-    changed: Vec<Id>,
-    is_changed: BTreeSet<Id>,
-    /// Late cancels that have reached their operations.
-    pub(super) cancels: Vec<Token>,
-}
-
-/// Whether a core waits in its enter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sleep {
-    Awake,
-    Until(Now),
-    /// Until something happens.
-    Forever,
-    /// Its kernel is gone.
-    Gone,
-}
 
 impl World {
     /// A world in which everything follows from `seed`. Print it when a test fails.
@@ -122,6 +81,15 @@ impl World {
     /// Whether the core waits and nothing has happened that would wake it.
     pub(crate) fn is_asleep(&self, core: usize) -> bool {
         self.0.borrow_mut().is_asleep(core)
+    }
+
+    /// Ends the core's sleep: whoever drives the simulation has given it something to do from
+    /// outside (a task, the order to stop) and rings no bell.
+    pub(crate) fn rouse(&self, core: usize) {
+        let mut state = self.0.borrow_mut();
+        if state.is_asleep(core) && state.cores[core].sleep != Sleep::Gone {
+            state.cores[core].sleep = Sleep::Until(state.now);
+        }
     }
 
     /// Until when the core sleeps, if it does so by the clock.
@@ -204,7 +172,7 @@ impl State {
         self.cores[core].sleep = Sleep::Gone;
     }
 
-    fn is_asleep(&mut self, core: usize) -> bool {
+    pub(super) fn is_asleep(&mut self, core: usize) -> bool {
         let now = self.now;
         let core = &mut self.cores[core];
         match core.sleep {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::driver::token::Kind;
+use crate::memory::slots::Key;
 
 fn lone() -> (World, Core) {
     let world = World::new(1, Faults::default());
@@ -10,12 +11,41 @@ fn lone() -> (World, Core) {
 }
 
 #[test]
+fn a_slot_serves_all_kinds_at_once() {
+    let mut pair = Pair::new(Faults::default());
+    let receive = pair.server.submit(Operation::Receive(pair.near));
+    let send = Token { kind: Kind::Send, ..receive };
+    pair.server.kernel.submit(send, Operation::Send(pair.near, chain(b"both")));
+    let mut seen = Vec::new();
+    pair.server.kernel.enter(Wait::Forever).expect("never fails");
+    pair.server.kernel.reap(&mut seen);
+    assert!(seen.len() == 1 && seen[0].token == send);
+    pair.server.kernel.cancel(send);
+    pair.run();
+    assert!(pair.server.take(receive).is_empty(), "the other one's cancel");
+    let drain = pair.client.submit(Operation::Receive(pair.far));
+    pair.run();
+    assert_eq!(pair.client.take_received(drain).0, b"both");
+    pair.finish(true, true);
+}
+
+#[test]
 #[should_panic(expected = "is used again while in flight")]
-fn a_token_is_not_used_twice() {
+fn a_slot_is_not_used_for_another_of_its_kind() {
     let mut pair = Pair::new(Faults::default());
     let token = pair.server.submit(Operation::Receive(pair.near));
-    let other = pair.server.kernel.bind_datagram(&address("127.0.0.1:0")).expect("a socket");
+    let (other, _) = pair.server.connect(&address("127.0.0.1:1"));
     pair.server.kernel.submit(token, Operation::Receive(other));
+}
+
+#[test]
+#[should_panic(expected = "is used again while in flight")]
+fn a_slot_is_not_used_in_the_next_generation() {
+    let mut pair = Pair::new(Faults::default());
+    let token = pair.server.submit(Operation::Receive(pair.near));
+    let next = Key::from_u64(token.key.to_u64() + (1 << 32));
+    let send = Token { kind: Kind::Send, key: next };
+    pair.server.kernel.submit(send, Operation::Send(pair.near, chain(b"x")));
 }
 
 #[test]

@@ -34,6 +34,20 @@ fn a_connection_echoes_and_ends_half_by_half() {
 }
 
 #[test]
+fn a_probe_finds_a_taken_address() {
+    let mut pair = Pair::new(Faults::default());
+    let shared = ListenOptions { backlog: 1, shared: true };
+    let at = pair.server.kernel.local_address(pair.listener).expect("bound");
+    assert!(pair.client.kernel.probe_free(&at).is_err());
+    let free = address("127.0.0.1:4000");
+    pair.client.kernel.probe_free(&free).expect("free");
+    let listener = pair.client.kernel.listen(&free, shared).expect("the probe is gone");
+    assert!(pair.server.kernel.probe_free(&free).is_err(), "even if it may be shared");
+    pair.client.close(listener);
+    pair.finish(true, true);
+}
+
+#[test]
 fn both_ends_know_their_names() {
     let mut pair = Pair::new(Faults::default());
     let server = pair.server.kernel.local_address(pair.listener).expect("bound");
@@ -312,9 +326,57 @@ fn time_moves_by_deliveries_and_by_deadlines() {
     assert!(!pair.world.advance(), "everybody waits for ever");
 
     let bell = pair.server.kernel.bell();
-    bell.will_sleep();
     assert!(pair.world.is_asleep(pair.server.kernel.core()));
+    // As a reactor does around its enter, which here returns before the core has slept.
+    bell.will_sleep();
+    bell.is_awake();
     bell.ring();
     assert!(!pair.world.is_asleep(pair.server.kernel.core()), "a bell wakes it");
+    assert!(pair.world.is_asleep(core));
+    pair.world.rouse(core);
+    assert!(!pair.world.is_asleep(core));
+    pair.finish(true, true);
+}
+
+#[test]
+fn a_spin_comes_to_its_end() {
+    let world = World::new(1, Faults::default());
+    let mut core = Core::new(&world);
+    let until = world.now() + Duration::from_micros(20);
+    while core.kernel.now() < until {
+        assert!(!core.kernel.has_news());
+    }
+}
+
+#[test]
+fn a_turn_may_begin_with_its_enter() {
+    let mut pair = Pair::new(Faults { delay_min: ms(5), delay_max: ms(5), ..Faults::default() });
+    let core = pair.server.kernel.core();
+    let receive = pair.server.submit(Operation::Receive(pair.near));
+    let mut seen = Vec::new();
+    let mut turn = |server: &mut Core, wait| {
+        server.kernel.enter(wait).expect("never fails");
+        server.kernel.reap(&mut seen);
+        seen.drain(..).map(|completion| completion.token).collect::<Vec<_>>()
+    };
+    assert!(turn(&mut pair.server, Wait::For(ms(3))).is_empty());
+    assert!(pair.world.is_asleep(core), "its reap does not wake it");
+    pair.client.submit(Operation::Send(pair.far, chain(b"x")));
+    pair.client.turn();
+    pair.client.turn();
+    assert!(pair.world.advance());
+    assert!(!pair.world.is_asleep(core), "its time is over");
+    // As a reactor that computes its wait before it knows the time.
+    assert!(turn(&mut pair.server, Wait::For(ms(3))).is_empty());
+    assert!(!pair.world.is_asleep(core), "that was the return; now its timers run");
+    assert!(turn(&mut pair.server, Wait::Forever).is_empty());
+    assert!(pair.world.is_asleep(core) && pair.world.advance());
+    assert!(!pair.world.is_asleep(core), "a byte has come");
+    assert_eq!(turn(&mut pair.server, Wait::Forever), [receive]);
+    assert!(turn(&mut pair.server, Wait::Forever).is_empty());
+    assert!(pair.world.is_asleep(core));
+    let _ = pair.server.kernel.shutdown(pair.near, Shutdown::Write);
+    pair.server.kernel.cancel_all(pair.near);
+    assert!(!pair.world.is_asleep(core), "queued work must be handed over");
     pair.finish(true, true);
 }
