@@ -69,6 +69,7 @@ impl Connection {
         }
         self.reactor.metrics.closed.add(1);
         self.reactor.close(self.socket);
+        drop(self.permit.take());
         let receiver = self.receiver.take();
         self.reactor.leave(self.key());
         if let Some(receiver) = receiver {
