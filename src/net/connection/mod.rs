@@ -170,6 +170,9 @@ impl Connection {
 
     /// From now on `receiver` hears of this connection. Reads stay as they are.
     pub(crate) fn attach(&self, receiver: Rc<dyn Receiver>) {
+        if self.life.get() == Life::Closed {
+            return receiver.closed(); // closed by whoever made the receiver; nobody else tells it
+        }
         let before = self.receiver.replace(Some(receiver));
         drop(before); // outside of the borrow
     }
