@@ -109,6 +109,10 @@ impl Expire for Connection {
             // Its end did not come in time.
             Life::Closing => self.end(),
             Life::Open => {
+                if self.paused.get() || self.parked.get() {
+                    // We do not read: what the peer has sent meanwhile waits in the kernel.
+                    self.last_received.set(self.reactor.now());
+                }
                 let idle = self.reactor.settings.idle;
                 let silent = self.reactor.now().since(self.last_received.get());
                 if silent >= idle {
