@@ -78,8 +78,9 @@ pub(crate) struct Connection {
     bytes_sent: Cell<u64>,
     /// `bytes_sent` when the closing flush was last looked at.
     sent_mark: Cell<u64>,
-    /// Its place among the engine's connections.
-    _permit: Option<Permit>,
+    /// Its place among the engine's connections; given back with the socket, whoever holds on to
+    /// this.
+    permit: Cell<Option<Permit>>,
 }
 
 impl Connection {
@@ -114,7 +115,7 @@ impl Connection {
             bytes_received: Cell::new(0),
             bytes_sent: Cell::new(0),
             sent_mark: Cell::new(0),
-            _permit: permit,
+            permit: Cell::new(permit),
         });
         let key = reactor.settle(this.clone());
         this.key.set(key).expect("set here only");
@@ -169,6 +170,9 @@ impl Connection {
 
     /// From now on `receiver` hears of this connection. Reads stay as they are.
     pub(crate) fn attach(&self, receiver: Rc<dyn Receiver>) {
+        if self.life.get() == Life::Closed {
+            return receiver.closed(); // closed by whoever made the receiver; nobody else tells it
+        }
         let before = self.receiver.replace(Some(receiver));
         drop(before); // outside of the borrow
     }
