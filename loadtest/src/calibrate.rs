@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crate::cpu;
-use crate::error::{Error, Result};
+use crate::error::{Doing, Error, Result};
 use crate::framing::Framing;
 use crate::generator::{Generator, Options, Pacing, Progress, Tick};
 use crate::process::{self, Server};
@@ -28,6 +28,12 @@ const STOP: Duration = Duration::from_millis(500);
 
 /// The measured p99 lies within this share of the expected one.
 const TOLERANCE: f64 = 0.02;
+
+/// How often it is tried on a machine where other programs run.
+const ATTEMPTS: u32 = 3;
+
+/// From this share of the time on that a thread waited for its core, a failure is the machine's.
+const DISTURBED_MIN: f64 = 0.02;
 
 /// What `calibrate` takes.
 #[derive(clap::Args, Clone, Debug)]
@@ -42,8 +48,18 @@ pub struct Args {
     )]
     pub server: String,
     /// Requests a second
-    #[arg(short, long, default_value = "10k", value_parser = parse_rate, env = "SKYRING_LOAD_RATE")]
+    #[arg(short, long, default_value = "5k", value_parser = parse_rate, env = "SKYRING_LOAD_RATE")]
     pub rate: f64,
+}
+
+/// One run with a stop in it.
+struct Attempt {
+    expected: Duration,
+    response_ns: u64,
+    service_ns: u64,
+    stopped: Duration,
+    /// The share of the time that one of both threads waited for its core.
+    disturbed: f64,
 }
 
 /// Tests the generator and prints what was expected and what was measured.
@@ -53,7 +69,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<ExitCode> {
     let cores = cpu::cores();
     let interrupt = Interrupt::listen()?;
-    let command = process::named(&args.server, Framing::U16)?;
+    let command = process::asked_for(&args.server, Framing::U16)?;
     let server = Server::start(&args.server, command, Some(cores[0]))?;
     cpu::pin(*cores.get(1).unwrap_or(&cores[0]))?;
     let options = Options {
@@ -65,28 +81,61 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     };
     let mut watch = Watch(interrupt);
     let mut generator = Generator::connect(server.address(), &options, &mut watch)?;
+    for left in (0..ATTEMPTS).rev() {
+        let attempt = attempt(&mut generator, &server, args.rate, &mut watch)?;
+        let is_right = is_within(attempt.response_ns, attempt.expected);
+        print(&attempt, is_right);
+        if is_right {
+            return Ok(ExitCode::SUCCESS);
+        }
+        if attempt.disturbed <= DISTURBED_MIN || left == 0 {
+            break;
+        }
+        println!(
+            "other programs had the cores {:.0} % of the time; again",
+            attempt.disturbed * 100.0
+        );
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+fn attempt(
+    generator: &mut Generator,
+    server: &Server,
+    rate: f64,
+    watch: &mut Watch,
+) -> Result<Attempt> {
+    let before = cpu::of_process(server.pid()).doing("reading the server's CPU time")?;
     let (slice, stopped) = std::thread::scope(|scope| {
-        let stopper = scope.spawn(|| stop(&server));
-        let slice = generator.slice(DURATION, Pacing::Rate(args.rate), &mut watch);
+        let stopper = scope.spawn(|| stop(server));
+        let slice = generator.slice(DURATION, Pacing::Rate(rate), watch);
         (slice, stopper.join().expect("the thread that stops the server does not panic"))
     });
     let (slice, stopped) = (slice?, stopped?);
+    let after = cpu::of_process(server.pid()).doing("reading the server's CPU time")?;
     if slice.is_interrupted || slice.errors.total() > 0 {
         let what = slice.errors.sentences.first().map_or("interrupted", |first| first);
         return Err(Error::run(format!("the calibration could not be finished: {what}")));
     }
-    let Some(measured) = slice.response.quantile(0.99) else {
-        return Err(Error::usage("too few requests for a p99; raise the rate (-r)"));
-    };
-    let expected = expected(DURATION, stopped);
-    let service = slice.service.quantile(0.99).unwrap_or(0);
-    println!("server stopped   {} of {DURATION:?}", show_ns(stopped.as_nanos() as u64));
-    println!("expected p99     {}", show_ns(expected.as_nanos() as u64));
-    println!("response p99     {}", show_ns(measured));
-    println!("service p99      {}", show_ns(service));
-    let is_right = is_within(measured, expected);
-    println!("{}", if is_right { "PASS" } else { "FAIL: the response time hides what users wait" });
-    Ok(if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let delay_ns = after.since(before).delay_ns.max(slice.cpu.delay_ns);
+    Ok(Attempt {
+        expected: expected(DURATION, stopped),
+        response_ns: slice
+            .response
+            .quantile(0.99)
+            .ok_or_else(|| Error::usage("too few requests for a p99; raise the rate (-r)"))?,
+        service_ns: slice.service.quantile(0.99).unwrap_or(0),
+        stopped,
+        disturbed: delay_ns as f64 / DURATION.as_nanos() as f64,
+    })
+}
+
+fn print(attempt: &Attempt, is_right: bool) {
+    println!("server stopped   {} of {DURATION:?}", show_ns(attempt.stopped.as_nanos() as u64));
+    println!("expected p99     {}", show_ns(attempt.expected.as_nanos() as u64));
+    println!("response p99     {}", show_ns(attempt.response_ns));
+    println!("service p99      {}", show_ns(attempt.service_ns));
+    println!("{}", if is_right { "PASS" } else { "FAIL: more than 2 % off" });
 }
 
 /// Stops the server for a while; returns how long it really was.

@@ -45,6 +45,15 @@ pub fn named(name: &str, framing: Framing) -> Result<Command> {
     Ok(command)
 }
 
+/// The command of a server as asked for: a name of [`named`], or a command line of its own, which
+/// has a blank or a slash in it.
+///
+/// # Errors
+/// As of the two.
+pub fn asked_for(server: &str, framing: Framing) -> Result<Command> {
+    if server.contains([' ', '/']) { from_line(server) } else { named(server, framing) }
+}
+
 /// The command of a line as typed; quotes are not understood, words are.
 ///
 /// # Errors

@@ -29,6 +29,8 @@ pub struct Bucket {
     pub due: u64,
     /// Requests of these that were answered, whenever.
     pub answered: u64,
+    /// Answers that came in this span, to whatever request.
+    pub came: u64,
     /// The longest response time.
     pub max_ns: u64,
     counters: Box<[u32; COUNTERS]>,
@@ -68,6 +70,12 @@ impl Timeline {
         bucket.counters[counter(response_ns)] += 1;
     }
 
+    /// Counts an answer that came `at_ns` after the start.
+    #[inline]
+    pub fn came(&mut self, at_ns: u64) {
+        self.bucket(at_ns).came += 1;
+    }
+
     #[inline]
     fn bucket(&mut self, at_ns: u64) -> &mut Bucket {
         let last = self.buckets.len() - 1;
@@ -77,7 +85,7 @@ impl Timeline {
 
 impl Bucket {
     fn new() -> Self {
-        Self { due: 0, answered: 0, max_ns: 0, counters: Box::new([0; COUNTERS]) }
+        Self { due: 0, answered: 0, came: 0, max_ns: 0, counters: Box::new([0; COUNTERS]) }
     }
 
     /// The response time below which the share `quantile` of this bucket lies.

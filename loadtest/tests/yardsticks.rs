@@ -11,8 +11,10 @@ const DEADLINE: Duration = Duration::from_secs(20);
 const FRAMINGS: [&str; 4] = ["raw", "u16", "u32", "line"];
 
 /// Every server in every mode of its own.
-const SERVERS: [&[&str]; 8] = [
+const SERVERS: [&[&str]; 10] = [
     &["raw-uring"],
+    &["raw-uring", "--send", "gather-wait"],
+    &["raw-uring", "--send", "bundle", "--block", "4k"],
     &["raw-uring", "--block", "4k", "--blocks", "8"],
     &["raw-uring", "--receive", "oneshot"],
     &["raw-uring", "--receive", "oneshot-poll-first"],
@@ -25,6 +27,8 @@ const SERVERS: [&[&str]; 8] = [
 struct Server {
     child: Child,
     address: SocketAddr,
+    /// Its first line, for failures.
+    name: String,
 }
 
 impl Server {
@@ -42,7 +46,8 @@ impl Server {
         let address = line.strip_prefix("listening on ").expect("the agreed first line");
         let address = address.split_once(' ').expect("details follow").0;
         assert!(line.contains(framing) && line.contains(arguments[0]), "{line}");
-        Self { child, address: address.parse().expect("an address") }
+        let address = address.parse().expect("an address");
+        Self { child, address, name: line.trim().to_owned() }
     }
 
     fn connect(&self) -> TcpStream {
@@ -115,8 +120,9 @@ fn echo(server: &Server, framing: &str, seed: u64) {
             }
         });
         let mut received = vec![0; sent.len()];
-        (&stream).read_exact(&mut received).expect("the server answers");
-        assert!(received == sent, "{framing}: bytes differ, seed {seed}");
+        let answer = (&stream).read_exact(&mut received);
+        assert!(answer.is_ok(), "{} {framing}, seed {seed}: {answer:?}", server.name);
+        assert!(received == sent, "{} {framing}, seed {seed}: bytes differ", server.name);
     });
     stream.shutdown(Shutdown::Write).expect("a connected socket");
     assert_eq!((&stream).read(&mut [0]).expect("an end"), 0, "the server closes after the peer");

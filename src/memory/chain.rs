@@ -12,6 +12,9 @@ const COPY_MAX: usize = 256;
 /// A buffer of copied bytes is filled up to this size, then the next one begins.
 const COPIED_BYTES_MAX: usize = 16 * 1024;
 
+/// An idle connection keeps room for this many pieces; what a burst needed beyond is given back.
+const COMPACT_PIECES: usize = 4;
+
 /// What a user may send: received frames and shared buffers go out as they are, slices are copied.
 #[derive(Debug)]
 pub enum Payload<'a> {
@@ -150,7 +153,7 @@ impl Chain {
             Payload::Frame(frame) => self.push_frame(frame),
             Payload::Bytes(bytes) if bytes.len() > COPY_MAX => {
                 self.bytes += bytes.len();
-                self.pieces.push_back(Piece::Bytes(bytes));
+                self.push_piece(Piece::Bytes(bytes));
             }
             Payload::Bytes(bytes) => self.push_slice(&bytes),
             Payload::Slice(slice) => self.push_slice(slice),
@@ -182,7 +185,16 @@ impl Chain {
         {
             return;
         }
-        self.pieces.push_back(Piece::Frame(frame));
+        self.push_piece(Piece::Frame(frame));
+    }
+
+    #[inline]
+    fn push_piece(&mut self, piece: Piece) {
+        if self.pieces.capacity() == 0 {
+            // Most chains are one piece; the default would be four.
+            self.pieces.reserve_exact(1);
+        }
+        self.pieces.push_back(piece);
     }
 
     fn push_slice(&mut self, slice: &[u8]) {
@@ -195,7 +207,7 @@ impl Chain {
         {
             return buffer.extend_from_slice(slice);
         }
-        self.pieces.push_back(Piece::Copied { buffer: slice.to_vec(), sent: 0 });
+        self.push_piece(Piece::Copied { buffer: slice.to_vec(), sent: 0 });
     }
 
     /// Drops the first `count` bytes: they were sent.
@@ -210,6 +222,11 @@ impl Chain {
             count -= len;
             self.pieces.pop_front();
         }
+    }
+
+    /// Whether the empty chain is worth keeping for the next bytes: its room is small.
+    pub(crate) fn is_compact(&self) -> bool {
+        self.pieces.capacity() <= COMPACT_PIECES
     }
 
     /// Puts all of `other` behind.

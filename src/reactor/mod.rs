@@ -33,6 +33,7 @@ use crate::memory::wheel::Wheel;
 
 use self::metrics::Counts;
 pub use self::metrics::Metrics;
+pub(crate) use self::task::guarded;
 pub use self::task::{JoinError, JoinHandle};
 pub use self::timer::{Elapsed, Sleep, Within, sleep, within};
 
@@ -251,7 +252,7 @@ impl Reactor {
 
     /// Drops the task's future.
     pub(crate) fn kill(&self, task: Key) {
-        self.tasks.kill(task);
+        self.tasks.kill(task, &self.metrics);
     }
 
     /// Whether the engine is on its way down.
@@ -300,7 +301,7 @@ impl Reactor {
             Phase::Stopping(_) => {}
         }
         // What a dropped future spawns goes with the next turn.
-        self.tasks.clear();
+        self.tasks.clear(&self.metrics);
         self.residents().into_iter().for_each(Resident::abort);
         let Phase::Stopping(deadline) = self.phase.get() else { unreachable!("set above") };
         let idle = self.residents.borrow().is_empty()

@@ -13,6 +13,8 @@ use std::task::Poll;
 use crate::memory::slots::Key;
 use crate::reactor::Reactor;
 
+/// Messages that a fresh mailbox has room for.
+const ROOM_FIRST: usize = 2;
 /// An empty mailbox keeps room for this many messages; what a burst needed beyond is given back.
 const ROOM_KEPT: usize = 16;
 
@@ -75,6 +77,10 @@ impl<M> Mailbox<M> {
     pub(crate) fn push_control(&self, message: M) {
         let was_empty = {
             let mut messages = self.messages.borrow_mut();
+            if messages.capacity() == 0 {
+                // Most mailboxes hold a message or two; the default would be four.
+                messages.reserve_exact(ROOM_FIRST);
+            }
             messages.push_back(message);
             messages.len() == 1
         };

@@ -9,6 +9,7 @@
 //! slices that lie next to each other does not; what is left of the noise shows in the control,
 //! which compares a server with itself in the same run.
 
+mod outcome;
 mod plan;
 mod ratio;
 mod show;
@@ -22,8 +23,8 @@ use crate::error::{Error, Result};
 use crate::framing::Framing;
 use crate::generator::{Options, Pacing};
 use crate::units::{parse_bytes, parse_count, parse_duration, parse_rate};
+use outcome::{Outcome, Records};
 use plan::{Group, Side};
-use ratio::Ratio;
 use side::{Contestant, Spec, Sum};
 
 /// A closed-loop burst of the calibration, and the warm-up before anything is measured.
@@ -130,30 +131,6 @@ impl Contest {
     }
 }
 
-/// The ratios of all groups so far.
-#[derive(Default)]
-struct Ratios {
-    cpu: Vec<f64>,
-    latency: Vec<f64>,
-    control: Vec<f64>,
-    control_latency: Vec<f64>,
-}
-
-/// What a comparison found.
-struct Outcome {
-    pacing: Pacing,
-    /// Both instances of A, each for itself, and B.
-    first: Sum,
-    second: Sum,
-    other: Sum,
-    cpu_ratio: Ratio,
-    control: Ratio,
-    latency_ratio: Option<Ratio>,
-    latency_control: Option<Ratio>,
-    groups: usize,
-    control_groups: usize,
-}
-
 /// Compares, prints, and fails if an answer was wrong or missing.
 ///
 /// # Errors
@@ -224,7 +201,7 @@ fn pacing(args: &Args, contest: &mut Contest) -> Result<Pacing> {
 /// Groups of four slices until the time is over.
 fn measure(args: &Args, contest: &mut Contest, pacing: Pacing) -> Result<Outcome> {
     let begun = Instant::now();
-    let mut ratios = Ratios::default();
+    let mut records = Records::default();
     let mut group = 0;
     while group < GROUPS_MIN || begun.elapsed() < args.duration {
         let kind = Group::numbered(group);
@@ -234,80 +211,30 @@ fn measure(args: &Args, contest: &mut Contest, pacing: Pacing) -> Result<Outcome
             // Not measured: the caches still hold what the one before needed.
             contestant.slice(args.slice / LEAD_IN, pacing)?;
             let slice = contestant.slice(args.slice, pacing)?;
-            contestant.sum.merge(&slice);
-            if side == kind.sides().0 { above.merge(&slice) } else { below.merge(&slice) }
+            contestant.sum.add(&slice);
+            if side == kind.sides().0 { above.add(&slice) } else { below.add(&slice) }
         }
-        ratios.add(kind, &above, &below);
+        records.add(kind, &above, &below);
         group += 1;
         let total = args.duration.as_millis() as usize;
         show::progress("measuring", begun.elapsed().as_millis() as usize, total);
     }
     show::progress_end();
-    ratios.outcome(args.seed, pacing, contest)
-}
-
-impl Ratios {
-    fn add(&mut self, group: Group, above: &Sum, below: &Sum) {
-        let cpu = above.cpu_ns_per_request().zip(below.cpu_ns_per_request());
-        let latency = above.p50_ns().zip(below.p50_ns());
-        let (cpu_ratios, latency_ratios) = match group {
-            Group::Ratio(_) => (&mut self.cpu, &mut self.latency),
-            Group::Control => (&mut self.control, &mut self.control_latency),
-        };
-        // A group without CPU time or answers has no ratio; its errors are counted elsewhere.
-        cpu_ratios
-            .extend(cpu.filter(|(_, below)| *below > 0.0).map(|(above, below)| above / below));
-        latency_ratios.extend(latency.map(|(above, below)| above as f64 / below.max(1) as f64));
-    }
-
-    fn outcome(self, seed: u64, pacing: Pacing, contest: &Contest) -> Result<Outcome> {
-        let ratio = |ratios: &[f64]| Ratio::of(ratios, seed);
-        let none = || Error::run("no group of slices was answered; is the rate too low?");
-        Ok(Outcome {
-            pacing,
-            first: contest.first.sum.clone(),
-            second: contest.second.sum.clone(),
-            other: contest.other.sum.clone(),
-            cpu_ratio: ratio(&self.cpu).ok_or_else(none)?,
-            control: ratio(&self.control).ok_or_else(none)?,
-            latency_ratio: ratio(&self.latency),
-            latency_control: ratio(&self.control_latency),
-            groups: self.cpu.len(),
-            control_groups: self.control.len(),
-        })
-    }
+    let (ratio, control) = records.ratios(args.seed)?;
+    let [first, second, other] =
+        [&contest.first, &contest.second, &contest.other].map(|side| side.sum.clone());
+    Ok(Outcome { pacing, first, second, other, ratio, control })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::CpuTimes;
     use clap::Parser;
 
     #[derive(Parser)]
     struct Cli {
         #[command(flatten)]
         args: Args,
-    }
-
-    fn sum(requests: u64, run_ns: u64, service_ns: u64) -> Sum {
-        let mut service = crate::latency::Latency::new();
-        (0..requests).for_each(|_| service.record(service_ns));
-        let cpu = CpuTimes { run_ns, delay_ns: 0 };
-        Sum { requests, cpu, service, ..Sum::default() }
-    }
-
-    #[test]
-    fn a_groups_ratio_is_of_time_for_a_request() {
-        let mut ratios = Ratios::default();
-        let above = sum(100, 600_000, 50_000);
-        ratios.add(Group::Ratio(Side::First), &above, &sum(200, 1_500_000, 100_000));
-        ratios.add(Group::Control, &above, &sum(50, 300_000, 50_000));
-        ratios.add(Group::Ratio(Side::Second), &above, &sum(0, 0, 0));
-        assert_eq!((ratios.cpu.len(), ratios.control.len()), (1, 1));
-        assert!((ratios.cpu[0] - 0.8).abs() < 1e-9);
-        assert!((ratios.control[0] - 1.0).abs() < 1e-9);
-        assert!((ratios.latency[0] - 0.5).abs() < 0.01);
     }
 
     #[test]

@@ -6,11 +6,13 @@ use std::io::IsTerminal;
 
 use serde_json::{Value, json};
 
+use super::Args;
+use super::outcome::{Outcome, Ratios};
 use super::ratio::Ratio;
 use super::side::Sum;
-use super::{Args, Outcome};
 use crate::generator::Pacing;
 use crate::latency::QUANTILES;
+use crate::machine::Machine;
 use crate::units::{show_count, show_ns, show_rate};
 
 /// How far off one a control may be before its run is not worth reading.
@@ -62,16 +64,20 @@ pub(super) fn text(args: &Args, outcome: &Outcome) {
     row("waiting for the core", outcome, |sum| show_ns(sum.cpu.delay_ns));
     row("errors", outcome, |sum| show_count(sum.errors.total()));
     println!();
-    let of = |groups| format!("{groups} groups of four slices");
-    println!("  {:<24}{:<22}{}", "CPU a / b", show(&outcome.cpu_ratio), of(outcome.groups));
-    println!("  {:<24}{:<22}{}", "CPU a / a'", show(&outcome.control), of(outcome.control_groups));
-    if let Some(ratio) = &outcome.latency_ratio {
-        println!("  {:<24}{}", "p50 a / b", show(ratio));
-    }
-    if let Some(ratio) = &outcome.latency_control {
-        println!("  {:<24}{}", "p50 a / a'", show(ratio));
-    }
+    ratios("a / b", &outcome.ratio);
+    ratios("a / a'", &outcome.control);
     println!("\n{}", reading(&args.a.title(), &args.b.title(), outcome));
+}
+
+fn ratios(of: &str, ratios: &Ratios) {
+    let used = match ratios.groups - ratios.used {
+        0 => format!("{} groups of four slices", ratios.groups),
+        left_out => format!("{} groups, {left_out} more were disturbed", ratios.used),
+    };
+    println!("  {:<24}{:<22}{used}", format!("CPU {of}"), show(&ratios.cpu));
+    if let Some(latency) = &ratios.latency {
+        println!("  {:<24}{}", format!("p50 {of}"), show(latency));
+    }
 }
 
 fn row(title: &str, outcome: &Outcome, cell: impl Fn(&Sum) -> String) {
@@ -89,7 +95,7 @@ fn show(ratio: &Ratio) -> String {
 
 /// What the ratio means, in one sentence.
 fn reading(a: &str, b: &str, outcome: &Outcome) -> String {
-    let (ratio, control) = (&outcome.cpu_ratio, &outcome.control);
+    let (ratio, control) = (&outcome.ratio.cpu, &outcome.control.cpu);
     let verdict = if (control.median - 1.0).abs() > CONTROL_OFF_MAX {
         "the control is off one, so the machine was disturbed; run it again"
     } else if !ratio.excludes_one() {
@@ -118,16 +124,17 @@ fn value(args: &Args, outcome: &Outcome) -> Value {
     };
     json!({
         "schema": "skyring.compare/1",
-        "cpu_ratio": ratio(&outcome.cpu_ratio),
-        "control": ratio(&outcome.control),
-        "latency_ratio": outcome.latency_ratio.as_ref().map(ratio),
-        "latency_control": outcome.latency_control.as_ref().map(ratio),
+        "cpu_ratio": ratio(&outcome.ratio.cpu),
+        "control": ratio(&outcome.control.cpu),
+        "latency_ratio": outcome.ratio.latency.as_ref().map(ratio),
+        "latency_control": outcome.control.latency.as_ref().map(ratio),
         "a": side(&args.a.title(), &outcome.first),
         "a_again": side(&args.a.title(), &outcome.second),
         "b": side(&args.b.title(), &outcome.other),
         "loop": pacing,
         "rate": rate,
-        "groups": { "b": outcome.groups, "control": outcome.control_groups },
+        "groups": { "ratio": groups(&outcome.ratio), "control": groups(&outcome.control) },
+        "machine": Machine::this().json(),
         "scenario": {
             "framing": args.framing.name(),
             "size": args.size,
@@ -142,6 +149,10 @@ fn value(args: &Args, outcome: &Outcome) -> Value {
 
 fn ratio(ratio: &Ratio) -> Value {
     json!({ "median": ratio.median, "low": ratio.low, "high": ratio.high })
+}
+
+fn groups(ratios: &Ratios) -> Value {
+    json!({ "measured": ratios.groups, "used": ratios.used })
 }
 
 fn side(title: &str, sum: &Sum) -> Value {
@@ -165,18 +176,17 @@ mod tests {
     use super::*;
 
     fn outcome(ratio: [f64; 3], control: [f64; 3]) -> Outcome {
-        let of = |[median, low, high]: [f64; 3]| Ratio { median, low, high };
+        let of = |[median, low, high]: [f64; 3]| {
+            let cpu = Ratio { median, low, high };
+            Ratios { cpu, latency: None, groups: 1, used: 1 }
+        };
         Outcome {
             pacing: Pacing::Max,
             first: Sum::default(),
             second: Sum::default(),
             other: Sum::default(),
-            cpu_ratio: of(ratio),
+            ratio: of(ratio),
             control: of(control),
-            latency_ratio: None,
-            latency_control: None,
-            groups: 1,
-            control_groups: 1,
         }
     }
 

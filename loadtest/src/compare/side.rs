@@ -1,7 +1,6 @@
 //! One of the servers that are compared: its process, the connections to it, and its sums.
 
 use std::process::Command;
-use std::thread;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -13,13 +12,6 @@ use crate::generator::{Errors, Generator, Options, Pacing, Silent};
 use crate::latency::Latency;
 use crate::process::{self, Server};
 use crate::serve;
-
-/// Between two readings of a server's CPU time that must agree. The kernel books a thread's time
-/// when it goes to sleep; until then a reading may lack up to a tick (4 ms at 250 Hz).
-const SETTLE: Duration = Duration::from_micros(100);
-
-/// Readings after which a server counts as one that never sleeps, and is read as it is.
-const SETTLE_TRIES_MAX: usize = 20;
 
 /// What `--a` and `--b` name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,7 +106,7 @@ pub(super) struct Sum {
     pub(super) service: Latency,
     /// The measured time.
     pub(super) measured: Duration,
-    /// What went wrong.
+    /// What went wrong; of the sum only, since slices that are not measured count too.
     pub(super) errors: Errors,
 }
 
@@ -138,13 +130,12 @@ impl Sum {
         }
     }
 
-    /// Adds what another sum holds.
-    pub(super) fn merge(&mut self, other: &Self) {
+    /// Adds a slice.
+    pub(super) fn add(&mut self, other: &Self) {
         self.requests += other.requests;
         self.cpu = self.cpu.plus(other.cpu);
         self.service.merge(&other.service);
         self.measured += other.measured;
-        self.errors.merge(&other.errors);
     }
 }
 
@@ -167,30 +158,20 @@ impl Contestant {
         let before = self.cpu()?;
         let slice = self.generator.slice(duration, pacing, &mut Silent)?;
         let cpu = self.cpu()?.since(before);
+        // Of every slice, measured or not: a wrong answer is wrong at any time.
+        self.sum.errors.merge(&slice.errors);
         Ok(Sum {
             requests: slice.answered_in_all,
             cpu,
             service: slice.service,
             measured: slice.measured,
-            errors: slice.errors,
+            errors: Errors::default(),
         })
     }
 
     fn cpu(&self) -> Result<CpuTimes> {
-        let read = || {
-            cpu::of_process(self.server.pid())
-                .doing(&format!("reading the CPU time of the server {}", self.server.name()))
-        };
-        let mut last = read()?;
-        for _ in 0..SETTLE_TRIES_MAX {
-            thread::sleep(SETTLE);
-            let next = read()?;
-            if next.run_ns == last.run_ns {
-                break;
-            }
-            last = next;
-        }
-        Ok(last)
+        cpu::of_process_at_rest(self.server.pid())
+            .doing(&format!("reading the CPU time of the server {}", self.server.name()))
     }
 }
 
@@ -228,7 +209,7 @@ mod tests {
         let cpu = CpuTimes { run_ns: 6_000, delay_ns: 1 };
         let part = Sum { requests: 2, cpu, ..Sum::default() };
         let mut sum = Sum { requests: 1, ..part.clone() };
-        sum.merge(&part);
+        sum.add(&part);
         assert_eq!(sum.cpu_ns_per_request(), Some(4_000.0));
         assert_eq!(Sum::default().cpu_ns_per_request(), None);
     }

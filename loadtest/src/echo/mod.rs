@@ -124,6 +124,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let options = options(args)?;
     check_time(args)?;
     let cores = cpu::cores();
+    let machine = Machine::this();
     let interrupt = Interrupt::listen()?;
     let target = find_target(args, cores[0])?;
     cpu::pin(*cores.get(1).unwrap_or(&cores[0]))?;
@@ -153,7 +154,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         duration: args.duration,
         slice,
         server_cpu,
-        machine: Machine::this(),
+        machine,
         verdict: evidence.judge(),
     };
     finish(args, &outcome)
@@ -205,8 +206,11 @@ fn check_time(args: &Args) -> Result<()> {
 
 fn find_target(args: &Args, core: usize) -> Result<Target> {
     let Some(url) = &args.target else {
-        let server =
-            Server::start(&args.server, process::named(&args.server, args.framing)?, Some(core))?;
+        let server = Server::start(
+            &args.server,
+            process::asked_for(&args.server, args.framing)?,
+            Some(core),
+        )?;
         return Ok(Target {
             name: args.server.clone(),
             address: server.address(),

@@ -182,7 +182,11 @@ pub(super) mod tests {
             slice,
             server_cpu: Some(CpuTimes { run_ns: 8_000 * answers, delay_ns: 0 }),
             machine: Machine::this(),
-            verdict: Verdict { is_trustworthy: true, reasons: vec!["quiet".into()] },
+            verdict: Verdict {
+                is_trustworthy: true,
+                is_generator_bound: false,
+                reasons: vec!["quiet".into()],
+            },
         }
     }
 

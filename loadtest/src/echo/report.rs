@@ -145,13 +145,13 @@ fn rate_over_time(outcome: &Outcome) -> Plot {
         name,
         points: buckets(outcome).map(|(at, bucket)| (at, count(bucket) as f64 / width)).collect(),
     };
-    let mut lines = vec![series("answered", |bucket| bucket.answered)];
+    let mut lines = vec![series("answered", |bucket| bucket.came)];
     if let Pacing::Rate(_) = outcome.pacing {
-        lines.push(series("due", |bucket| bucket.due));
+        lines.insert(0, series("due", |bucket| bucket.due));
     }
     Plot {
         title: "Rate over time",
-        x_label: "seconds, by the time a request was due",
+        x_label: "seconds",
         x_marks: None,
         y_scale: Scale::Linear,
         y_show: |rate| format!("{}/s", if rate == 0.0 { "0".into() } else { show_rate(rate) }),

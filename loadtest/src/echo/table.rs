@@ -111,7 +111,10 @@ pub fn verdict(outcome: &Outcome) -> &'static str {
 
 fn rate(outcome: &Outcome) -> String {
     let achieved = show_rate(outcome.slice.achieved());
-    let Some(target) = outcome.target_rate() else { return format!("{achieved}/s") };
+    let Some(target) = outcome.target_rate() else {
+        let bound = if outcome.verdict.is_generator_bound { " (generator-bound)" } else { "" };
+        return format!("{achieved}/s{bound}");
+    };
     let mut words = format!("{achieved}/s of {}/s asked for", show_rate(target));
     if let Some(max) = outcome.calibrated_max {
         let _ =

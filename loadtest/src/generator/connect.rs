@@ -55,7 +55,8 @@ pub(super) fn all(
         }
         if latest.elapsed() > CONNECT_TIMEOUT {
             return Err(Error::run(format!(
-                "{target} did not answer for {CONNECT_TIMEOUT:?}; {done} of {count} connections stand"
+                "{target} took no connection for {CONNECT_TIMEOUT:?}; {done} of {count} stand. It \
+                 may be out of descriptors (ulimit -n) or at a limit of its own; try fewer (-c)"
             )));
         }
     }

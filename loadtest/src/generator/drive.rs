@@ -151,7 +151,8 @@ impl<'a> Drive<'a> {
         let Some(mut schedule) = self.schedule.take() else { return };
         for _ in 0..ARRIVALS_A_TURN {
             let due = schedule.due_ns();
-            if due > now || due >= self.end_ns || self.waiting >= WAITING_MAX {
+            let is_full = self.waiting >= WAITING_MAX || self.generator.live.is_empty();
+            if due > now || due >= self.end_ns || is_full {
                 break;
             }
             let slot = self.generator.live[schedule.take(self.generator.live.len())];
@@ -254,8 +255,9 @@ impl<'a> Drive<'a> {
             match event {
                 Event::Received(bytes) if bytes > 0 => {
                     self.replies(slot, now);
-                    if !self.generator.connections[slot].is_lost {
-                        self.generator.ring.receive(slot);
+                    let state = &self.generator.connections[slot];
+                    if !state.is_lost {
+                        self.generator.ring.receive(slot, state.outstanding() > 0);
                     }
                 }
                 Event::Received(0) => self.lose(slot, "closed by the server", Loss::Lost),
@@ -326,7 +328,10 @@ impl<'a> Drive<'a> {
         self.answered += 1;
         self.slice.answered_in_all += u64::from(self.begun.is_some());
         let is_in_time = (self.begin_ns..self.end_ns).contains(&now);
-        self.slice.answered_in_time += u64::from(is_in_time);
+        if is_in_time {
+            self.slice.answered_in_time += 1;
+            self.slice.timeline.came(now - self.begin_ns);
+        }
     }
 
     #[inline]
@@ -374,11 +379,11 @@ impl<'a> Drive<'a> {
 
     fn finish(mut self) -> Slice {
         let now = self.generator.now_ns();
-        self.progress.end();
         if let Some((begun_ns, before)) = self.begun {
             self.slice.wall = Duration::from_nanos(now - begun_ns);
             self.slice.cpu = cpu::of_this_thread().since(before);
         }
+        self.progress.end();
         self.slice.measured =
             Duration::from_nanos(now.min(self.end_ns).saturating_sub(self.begin_ns));
         let mut given_up = 0;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use io_uring::Submitter;
 use io_uring::types::BufRingEntry;
 
-/// The only buffer group.
+/// The group of the blocks; a connection's own group, if it has one, is its slot plus one.
 pub(super) const GROUP: u16 = 0;
 
 const PAGE: usize = 4096;
@@ -44,25 +44,81 @@ impl Drop for Mapping {
     }
 }
 
-/// All blocks, and the ring in which the kernel finds the free ones.
+/// A ring in which the kernel finds buffers.
+pub(super) struct BufferRing {
+    entries: Mapping,
+    count: u16,
+    /// Entries ever put; published to the kernel by [`publish`](Self::publish).
+    tail: u16,
+}
+
+impl BufferRing {
+    /// An empty ring with room for `count` entries, a power of two.
+    pub(super) fn new(count: u16) -> Self {
+        let bytes = (count as usize * size_of::<BufRingEntry>()).next_multiple_of(PAGE);
+        Self { entries: Mapping::new(bytes, PAGE), count, tail: 0 }
+    }
+
+    /// Makes the ring known as `group`.
+    ///
+    /// # Safety
+    /// The ring, and every buffer put into it, stays allocated until `group` is unregistered or
+    /// the process ends.
+    pub(super) unsafe fn register(&self, submitter: &Submitter<'_>, group: u16) -> io::Result<()> {
+        let address = self.entries.start.as_ptr() as u64;
+        // SAFETY: passed on to the caller of this function.
+        unsafe { submitter.register_buf_ring_with_flags(address, self.count, group, 0) }
+    }
+
+    /// Empties a ring whose kernel's side was unregistered.
+    pub(super) fn clear(&mut self) {
+        self.tail = 0;
+        self.publish();
+    }
+
+    /// Adds a buffer; the kernel sees it after the next [`publish`](Self::publish).
+    pub(super) fn put(&mut self, start: *const u8, len: u32, id: u16) {
+        let entries = self.entries.start.as_ptr().cast::<BufRingEntry>();
+        let at = usize::from(self.tail & (self.count - 1));
+        // SAFETY: `at` is inside the ring of `count` entries; the kernel reads this entry only
+        // after the tail has passed it. The setters leave `resv` alone, which in entry 0 is the
+        // tail itself.
+        let entry = unsafe { &mut *entries.add(at) };
+        entry.set_addr(start as u64);
+        entry.set_len(len);
+        entry.set_bid(id);
+        self.tail = self.tail.wrapping_add(1);
+    }
+
+    /// Shows the kernel what was put since the last time.
+    pub(super) fn publish(&mut self) {
+        // SAFETY: the tail lies in entry 0 of the ring, is aligned and lives as long as `self`;
+        // the kernel only reads it, hence an atomic store.
+        let tail = unsafe {
+            let tail = BufRingEntry::tail(self.entries.start.as_ptr().cast());
+            AtomicU16::from_ptr(tail.cast_mut())
+        };
+        tail.store(self.tail, Ordering::Release);
+    }
+}
+
+/// All blocks, and the ring of the free ones.
 ///
 /// Invariant: a block is either in the ring (the kernel's) or was handed out by a completion (the
 /// connection's) until [`put`](Self::put). Once registered it is never dropped: see the server's
 /// `run`.
 pub(super) struct Blocks {
     memory: Mapping,
-    ring: Mapping,
+    ring: BufferRing,
     stride: usize,
     block_bytes: usize,
     count: u16,
-    /// Entries ever put; published to the kernel by [`publish`](Self::publish).
-    tail: u16,
     /// Blocks that the ring holds, counting those not yet published.
     pub(super) free: u16,
 }
 
 impl Blocks {
-    /// `count` blocks (a power of two) of `block_bytes`, all in the ring once registered.
+    /// `count` blocks (a power of two) of `block_bytes`, all in the ring.
     pub(super) fn new(block_bytes: usize, count: u16) -> Self {
         let stride = block_bytes + COLOUR;
         let huge = 2 << 20;
@@ -76,8 +132,8 @@ impl Blocks {
                 rustix::mm::Advice::LinuxHugepage,
             )
         };
-        let ring = Mapping::new(count as usize * size_of::<BufRingEntry>(), PAGE);
-        let mut blocks = Self { memory, ring, stride, block_bytes, count, tail: 0, free: 0 };
+        let ring = BufferRing::new(count);
+        let mut blocks = Self { memory, ring, stride, block_bytes, count, free: 0 };
         (0..count).for_each(|id| blocks.put(id));
         blocks.publish();
         blocks
@@ -85,12 +141,11 @@ impl Blocks {
 
     /// Makes the blocks known to a ring.
     pub(super) fn register(&self, submitter: &Submitter<'_>) -> io::Result<()> {
-        let address = self.ring.start.as_ptr() as u64;
-        // SAFETY: the entries and the blocks they name stay allocated to the end of the process.
-        unsafe { submitter.register_buf_ring_with_flags(address, self.count, GROUP, 0) }
+        // SAFETY: the blocks stay allocated to the end of the process, see `Blocks`.
+        unsafe { self.ring.register(submitter, GROUP) }
     }
 
-    /// Half of the blocks: how many must be home before a starved connection is armed again.
+    /// Half of the blocks: below that, a starved connection has others copied out.
     pub(super) fn half(&self) -> u16 {
         self.count / 2
     }
@@ -102,28 +157,13 @@ impl Blocks {
 
     /// Gives a block back; the kernel sees it after the next [`publish`](Self::publish).
     pub(super) fn put(&mut self, id: u16) {
-        let entries = self.ring.start.as_ptr().cast::<BufRingEntry>();
-        let at = usize::from(self.tail & (self.count - 1));
-        // SAFETY: `at` is inside the ring of `count` entries; the kernel reads this entry only
-        // after the tail has passed it. The setters leave `resv` alone, which in entry 0 is the
-        // tail itself.
-        let entry = unsafe { &mut *entries.add(at) };
-        entry.set_addr(self.address(id) as u64);
-        entry.set_len(self.block_bytes as u32);
-        entry.set_bid(id);
-        self.tail = self.tail.wrapping_add(1);
+        self.ring.put(self.address(id), self.block_bytes as u32, id);
         self.free += 1;
     }
 
     /// Shows the kernel what was put since the last time.
     pub(super) fn publish(&mut self) {
-        // SAFETY: the tail lies in entry 0 of the ring, is aligned and lives as long as `self`;
-        // the kernel only reads it, hence an atomic store.
-        let tail = unsafe {
-            let tail = BufRingEntry::tail(self.ring.start.as_ptr().cast());
-            AtomicU16::from_ptr(tail.cast_mut())
-        };
-        tail.store(self.tail, Ordering::Release);
+        self.ring.publish();
     }
 
     /// Where a block begins.

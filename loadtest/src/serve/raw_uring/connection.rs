@@ -8,12 +8,12 @@ use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::ptr;
 
-use super::blocks::Blocks;
+use super::blocks::{Blocks, BufferRing};
 use crate::framing::Framing;
 use crate::serve::finder::{FRAME_BYTES_MAX, Finder, FrameTooLong};
 
-/// Pieces that leave with one send.
-const GATHER_MAX: usize = 64;
+/// Pieces that leave with one send; a power of two, since rings of them are.
+pub(super) const GATHER_MAX: usize = 64;
 
 /// Bytes that one receive into a connection's own buffer takes at most.
 const READ_BYTES: usize = 64 << 10;
@@ -61,6 +61,8 @@ pub(super) enum Store {
 pub(super) enum Output {
     /// One range.
     Plain(*const u8, u32),
+    /// What was put into the connection's own buffer ring, so many bytes together.
+    Bundle(usize),
     /// Several, so many bytes together, named by a header that stays in place until the send
     /// completes.
     Gathered(*const libc::msghdr, usize),
@@ -188,6 +190,8 @@ pub(super) struct Pieces {
     header: libc::msghdr,
     /// Pieces at the front that a send in flight names.
     named: usize,
+    /// Where sends in bundles find their pieces. Unregistered before it is dropped.
+    pub(super) bundle: Option<BufferRing>,
 }
 
 impl Pieces {
@@ -195,7 +199,7 @@ impl Pieces {
         // SAFETY: a msghdr of zeroes is an empty message: null pointers with zero lengths.
         let header = unsafe { std::mem::zeroed() };
         let queue = VecDeque::new();
-        Self { queue, bytes: 0, whole: 0, iovecs: Vec::new(), header, named: 0 }
+        Self { queue, bytes: 0, whole: 0, iovecs: Vec::new(), header, named: 0, bundle: None }
     }
 
     fn received(
@@ -231,6 +235,13 @@ impl Pieces {
             }
         }
         self.named = self.iovecs.len();
+        if let Some(ring) = &mut self.bundle {
+            for (id, piece) in self.iovecs.iter().enumerate() {
+                ring.put(piece.iov_base.cast(), piece.iov_len as u32, id as u16);
+            }
+            ring.publish();
+            return Output::Bundle(self.whole - left);
+        }
         self.header.msg_iov = self.iovecs.as_mut_ptr();
         self.header.msg_iovlen = self.iovecs.len();
         Output::Gathered(ptr::from_ref(&self.header), self.whole - left)

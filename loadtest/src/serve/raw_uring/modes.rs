@@ -37,10 +37,12 @@ pub(crate) enum Receive {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Send {
     /// One sendmsg that gathers all pieces of a turn; a plain send where there is one. It is told
-    /// not to wait, so the turn's one enter knows how many ends of sends not to wake up for.
+    /// not to wait and ends unseen, so that a turn needs one enter.
     Gather,
     /// The same, but every send may wait in the kernel, and its end is worth a wake-up.
     GatherWait,
+    /// As gather, with a send bundle out of a buffer ring of the connection's own (6.10).
+    Bundle,
 }
 
 impl fmt::Display for Modes {

@@ -5,21 +5,18 @@ use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use io_uring::squeue::Entry;
+use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{CancelBuilder, Fd};
 use io_uring::{CompletionQueue, EnterFlags, IoUring, SubmissionQueue, Submitter, cqueue, opcode};
 use slab::Slab;
 
-use super::blocks::{Blocks, GROUP};
-use super::connection::{Connection, Output, Own, Pieces, Store};
+use super::blocks::{Blocks, BufferRing, GROUP};
+use super::connection::{Connection, GATHER_MAX, Output, Own, Pieces, Store};
 use super::modes::{Modes, Receive, Send};
 use crate::framing::Framing;
 
 /// Starved connections that are armed in one turn.
 const REARM_MAX: usize = 16;
-
-/// Ends of sends that one enter waits for: fewer than the smallest completion queue holds.
-const IMMEDIATE_MAX: u32 = 1024;
 
 /// `IORING_RECVSEND_POLL_FIRST`: wait for readiness instead of trying first.
 const POLL_FIRST: u16 = 1;
@@ -51,8 +48,10 @@ pub(super) struct Server<'ring> {
     touched: Vec<usize>,
     /// Slots whose receive found no block.
     starved: VecDeque<usize>,
-    /// Sends of this turn that end within the enter that submits them.
-    immediate: u32,
+    /// Slots whose send ends within the enter that submits it, unseen unless it fails.
+    immediate: Vec<usize>,
+    /// What every enter asks for.
+    enter_flags: EnterFlags,
     /// An accept is with the kernel; false while there are no descriptors left.
     accepting: bool,
 }
@@ -64,6 +63,9 @@ impl<'ring> Server<'ring> {
         framing: Framing,
         modes: Modes,
     ) -> io::Result<Self> {
+        let mut enter_flags = EnterFlags::GETEVENTS;
+        // A wait for messages is no wait for a disk: leave the kernel's books of that alone.
+        enter_flags.set(EnterFlags::NO_IOWAIT, ring.params().is_feature_no_iowait());
         let (mut submitter, submissions, completions) = ring.split();
         let blocks = Blocks::new(modes.block, modes.blocks);
         blocks.register(&submitter)?;
@@ -80,7 +82,8 @@ impl<'ring> Server<'ring> {
             blocks,
             touched: Vec::new(),
             starved: VecDeque::new(),
-            immediate: 0,
+            immediate: Vec::new(),
+            enter_flags,
             accepting: false,
         })
     }
@@ -88,12 +91,14 @@ impl<'ring> Server<'ring> {
     pub(super) fn run(&mut self) -> io::Result<()> {
         self.accept();
         loop {
-            let want = self.want();
-            self.enter(want)?;
+            // Starved connections that blocks are there for must not wait for a stranger's event.
+            let idle = self.starved.is_empty() || self.blocks.free == 0;
+            self.enter(u32::from(idle))?;
             self.completions.sync();
             while let Some(completion) = self.completions.next() {
                 self.handle(&completion);
             }
+            self.book_immediate();
             self.feed_starved();
             while let Some(slot) = self.touched.pop() {
                 self.settle(slot);
@@ -103,21 +108,11 @@ impl<'ring> Server<'ring> {
         }
     }
 
-    /// How many completions are worth a return. Sends that were told not to wait end inside the
-    /// enter, so waiting for one more than those saves the second enter of a turn: measured 2.0
-    /// enters an echo without, 1.0 with, where each request comes alone.
-    fn want(&mut self) -> u32 {
-        let immediate = std::mem::take(&mut self.immediate);
-        // Starved connections that blocks are there for must not wait for a stranger's event.
-        let idle = self.starved.is_empty() || self.blocks.free == 0;
-        if idle { 1 + immediate.min(IMMEDIATE_MAX) } else { 0 }
-    }
-
     /// Submits everything and waits for `want` completions; deferred work runs in here.
     fn enter(&mut self, want: u32) -> io::Result<()> {
         self.submissions.sync();
         let count = self.submissions.len() as u32;
-        let flags = EnterFlags::GETEVENTS.bits();
+        let flags = self.enter_flags.bits();
         // SAFETY: no argument is passed, and the entries keep their promise in `push`.
         match unsafe { self.submitter.enter::<libc::sigset_t>(count, want, flags, None) } {
             Ok(_) => {}
@@ -144,7 +139,7 @@ impl<'ring> Server<'ring> {
         let (result, flags) = (completion.result(), completion.flags());
         match completion.user_data() >> 32 {
             kind if kind == Kind::Receive as u64 => self.handle_receive(slot, result, flags),
-            kind if kind == Kind::Send as u64 => self.handle_send(slot, result),
+            kind if kind == Kind::Send as u64 => self.handle_send(slot, result, flags),
             kind if kind == Kind::Accept as u64 => self.handle_accept(result, flags),
             _ => {} // A cancel's own end says nothing that the receive's does not.
         }
@@ -170,6 +165,9 @@ impl<'ring> Server<'ring> {
                 Receive::Oneshot | Receive::OneshotPollFirst => Store::Own(Own::new()),
             };
             let slot = self.connections.insert(Connection::new(socket, self.framing, store));
+            if self.modes.send == Send::Bundle {
+                self.add_bundle(slot);
+            }
             self.touch(slot);
         }
         // Without descriptors the next accept waits for a connection to close.
@@ -217,17 +215,23 @@ impl<'ring> Server<'ring> {
         self.touch(slot);
     }
 
-    fn handle_send(&mut self, slot: usize, result: i32) {
+    fn handle_send(&mut self, slot: usize, result: i32, flags: u32) {
         let connection = &mut self.connections[slot];
-        connection.sending = false;
+        // A bundle may end in several parts.
+        connection.sending = cqueue::more(flags);
         match result {
             1.. => {
-                connection.patient = (result as usize) < connection.asked;
+                connection.asked -= result as usize;
+                connection.patient = connection.asked > 0 && !connection.sending;
                 connection.sent(result as usize, &mut self.blocks);
             }
             _ if matches!(-result, libc::EINTR | libc::EAGAIN) => connection.patient = true,
             _ => connection.dead = true,
         }
+        if self.connections[slot].patient {
+            self.reset_bundle(slot);
+        }
+        let connection = &mut self.connections[slot];
         // Nearly always there is nothing to do but to wait for the peer.
         if connection.whole() > 0 || connection.wants_receive() || connection.is_over() {
             self.touch(slot);
@@ -257,11 +261,12 @@ impl<'ring> Server<'ring> {
             }
             return;
         }
-        if connection.whole() > 0 && !connection.sending {
-            self.send(slot);
-        }
-        if self.connections[slot].wants_receive() {
+        let send = connection.whole() > 0 && !connection.sending;
+        if connection.wants_receive() {
             self.receive(slot);
+        }
+        if send {
+            self.send(slot);
         }
     }
 
@@ -269,27 +274,46 @@ impl<'ring> Server<'ring> {
         let connection = &mut self.connections[slot];
         connection.sending = true;
         let socket = Fd(connection.socket.as_raw_fd());
-        // An own buffer is received into only after its send's end, which must be seen at once.
-        let seen = matches!(connection.store, Store::Own(_));
-        let patient = connection.patient || seen || self.modes.send == Send::GatherWait;
-        let flags = if patient {
-            // WAITALL: the kernel goes on after a short write, which saves a turn.
-            libc::MSG_NOSIGNAL | libc::MSG_WAITALL
-        } else {
-            self.immediate += 1;
-            libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT
+        let output = connection.output(&self.blocks);
+        connection.asked = match output {
+            Output::Plain(_, len) => len as usize,
+            Output::Bundle(len) | Output::Gathered(_, len) => len,
         };
-        let entry = match connection.output(&self.blocks) {
-            Output::Plain(start, len) => {
-                connection.asked = len as usize;
-                opcode::Send::new(socket, start, len).flags(flags).build()
-            }
-            Output::Gathered(header, len) => {
-                connection.asked = len;
+        // Its end may pass unseen when nothing hangs on it: no rest to send, no receive to arm,
+        // no connection to close.
+        let last = connection.asked == connection.whole() && connection.receiving;
+        let immediate = last && !connection.patient && self.modes.send == Send::Gather;
+        // WAITALL: the kernel goes on after a short write, and a write that stays short is a
+        // failure, which shows.
+        let flags = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
+        let flags = if immediate { flags | libc::MSG_DONTWAIT } else { flags };
+        let entry = match output {
+            Output::Plain(start, len) => opcode::Send::new(socket, start, len).flags(flags).build(),
+            Output::Bundle(_) => opcode::SendBundle::new(socket, group(slot)).flags(flags).build(),
+            Output::Gathered(header, _) => {
                 opcode::SendMsg::new(socket, header).flags(flags as u32).build()
             }
         };
-        self.push(&entry.user_data(user_data(Kind::Send, slot)));
+        let entry = entry.user_data(user_data(Kind::Send, slot));
+        if immediate {
+            self.immediate.push(slot);
+            self.push(&entry.flags(Flags::SKIP_SUCCESS));
+        } else {
+            self.push(&entry);
+        }
+    }
+
+    /// Takes note of the sends that the last enter made. They were told not to wait, so they ended
+    /// in it; those that took less than all were completed and are no longer `sending`. A seen end
+    /// would make each enter that sends return at once, and the turn's wait take a second one.
+    fn book_immediate(&mut self) {
+        if !self.submissions.is_empty() {
+            return; // The enter did not get so far; the next one will.
+        }
+        while let Some(slot) = self.immediate.pop() {
+            let Connection { sending: true, asked, .. } = self.connections[slot] else { continue };
+            self.handle_send(slot, asked as i32, 0);
+        }
     }
 
     fn receive(&mut self, slot: usize) {
@@ -337,10 +361,41 @@ impl<'ring> Server<'ring> {
         let mut connection = self.connections.remove(slot);
         if let Store::Pieces(pieces) = &mut connection.store {
             pieces.clear(&mut self.blocks);
+            if pieces.bundle.is_some() {
+                self.submitter.unregister_buf_ring(group(slot)).expect("it was registered");
+            }
         }
         drop(connection);
         if !self.accepting {
             self.accept();
         }
     }
+
+    /// Gives a connection its own group to send bundles from. Without memory for it, or on an
+    /// older kernel, the connection gathers.
+    fn add_bundle(&mut self, slot: usize) {
+        if let Store::Pieces(pieces) = &mut self.connections[slot].store {
+            let ring = BufferRing::new(GATHER_MAX as u16);
+            // SAFETY: `remove` unregisters the group before the ring is dropped, and what is put
+            // into it are pieces, which stay until their send's end.
+            let registered = unsafe { ring.register(&self.submitter, group(slot)) };
+            pieces.bundle = registered.is_ok().then_some(ring);
+        }
+    }
+
+    /// After a short send nobody knows what the group still holds: it is emptied.
+    fn reset_bundle(&mut self, slot: usize) {
+        let Store::Pieces(pieces) = &mut self.connections[slot].store else { return };
+        let Some(mut ring) = pieces.bundle.take() else { return };
+        self.submitter.unregister_buf_ring(group(slot)).expect("it was registered");
+        ring.clear();
+        // SAFETY: as in `add_bundle`.
+        let registered = unsafe { ring.register(&self.submitter, group(slot)) };
+        pieces.bundle = registered.is_ok().then_some(ring);
+    }
+}
+
+/// The buffer group of a connection; beyond the last number, one that cannot be registered.
+fn group(slot: usize) -> u16 {
+    u16::try_from(slot + 1).unwrap_or(GROUP)
 }
