@@ -83,7 +83,7 @@ impl Acceptor {
             on_accept,
         });
         this.key.set(reactor.settle(this.clone())).expect("set here only");
-        reactor.shared.listens(address);
+        reactor.shared.listening.add(address);
         this.arm();
         this
     }
@@ -191,7 +191,7 @@ impl Acceptor {
         if let Some(file) = self.file.take() {
             self.reactor.driver(|driver| driver.remove_file(&self.address, file));
         }
-        self.reactor.shared.unlistens(&self.address);
+        self.reactor.shared.listening.remove(&self.address);
         let left = std::mem::take(&mut *self.queue.borrow_mut());
         left.iter().for_each(|connection| connection.close());
         let waker = self.waiting.take();

@@ -22,8 +22,8 @@ impl Door {
     fn open(address: &Address) -> Result<Door> {
         let reactor = Reactor::current();
         let shared = reactor.settings.cores.len() > 1;
-        let _alone = reactor.shared.bind_alone();
-        if shared && address.inet().is_some() && !reactor.shared.is_listening(address) {
+        let _alone = reactor.shared.listening.bind_alone();
+        if shared && address.inet().is_some() && !reactor.shared.listening.contains(address) {
             // SO_REUSEPORT alone would share the port with another process in silence.
             let probed = reactor.driver(|driver| driver.probe_free(address));
             probed.map_err(|source| Error::Listen { address: address.to_string(), source })?;

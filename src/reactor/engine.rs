@@ -4,8 +4,8 @@ use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use signal_hook::iterator::Signals;
 
 use super::blocking::Blocking;
 use super::inbox::Inbox;
+use super::listening::Listening;
 use super::{Ended, Metrics, Reactor, task};
 use crate::config::{Config, Host, Settings, raise_descriptors};
 use crate::driver::operation::Address;
@@ -42,10 +43,7 @@ pub(crate) struct Shared {
     pub(crate) settings: Arc<Settings>,
     pub(crate) quota: Arc<Quota>,
     pub(crate) blocking: Arc<Blocking>,
-    /// Where the engine listens, and by how many listeners.
-    addresses: Mutex<Vec<(Address, usize)>>,
-    /// Held by a core while it opens a listener that others may share.
-    binding: Mutex<()>,
+    pub(crate) listening: Listening,
 }
 
 impl Shared {
@@ -53,50 +51,7 @@ impl Shared {
         let quota = Quota::new(settings.connections_max, settings.connections_per_ip_max);
         let blocking = Blocking::new(settings.blocking_threads);
         let settings = Arc::new(settings);
-        Arc::new(Shared {
-            settings,
-            quota,
-            blocking,
-            addresses: Mutex::default(),
-            binding: Mutex::default(),
-        })
-    }
-
-    /// A listener was opened; the cores that share an address name it once.
-    pub(crate) fn listens(&self, address: Address) {
-        let mut addresses = self.listening();
-        match addresses.iter_mut().find(|(known, _)| *known == address) {
-            Some((_, listeners)) => *listeners += 1,
-            None => addresses.push((address, 1)),
-        }
-    }
-
-    /// A listener was closed.
-    pub(crate) fn unlistens(&self, address: &Address) {
-        let mut addresses = self.listening();
-        let Some(at) = addresses.iter().position(|(known, _)| known == address) else { return };
-        addresses[at].1 -= 1;
-        if addresses[at].1 == 0 {
-            addresses.remove(at);
-        }
-    }
-
-    /// Whether a core of this engine listens there.
-    pub(crate) fn is_listening(&self, address: &Address) -> bool {
-        self.listening().iter().any(|(known, _)| known == address)
-    }
-
-    /// Keeps the other cores from opening listeners until it is dropped.
-    pub(crate) fn bind_alone(&self) -> MutexGuard<'_, ()> {
-        self.binding.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn listening(&self) -> MutexGuard<'_, Vec<(Address, usize)>> {
-        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn addresses(&self) -> Vec<Address> {
-        self.listening().iter().map(|(address, _)| address.clone()).collect()
+        Arc::new(Shared { settings, quota, blocking, listening: Listening::default() })
     }
 }
 
@@ -250,7 +205,7 @@ impl Handle {
     /// Where the engine listens, in the order in which the listeners were opened; a port 0 that was
     /// asked for is the port that was given.
     pub fn addresses(&self) -> Vec<Address> {
-        self.shared.addresses()
+        self.shared.listening.addresses()
     }
 
     /// How many reactors run.

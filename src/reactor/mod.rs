@@ -10,6 +10,7 @@
 pub(crate) mod blocking;
 pub(crate) mod engine;
 mod inbox;
+mod listening;
 mod metrics;
 mod task;
 mod timer;

@@ -29,7 +29,7 @@ where
     let (done, is_done) = sync_channel(1);
     let once = Mutex::new(Some((test, done)));
     let engine = Engine::new(config).setup(move |_| {
-        let (test, done) = once.lock().unwrap().take().expect("one core");
+        let (test, done) = once.lock().expect("no panic").take().expect("one core");
         let task = skyring::spawn(async move { test().await });
         skyring::spawn(async move {
             let _ = done.send(task.await.is_ok());
