@@ -9,7 +9,7 @@ mod error;
 mod gate;
 mod limit;
 mod memory;
-mod net;
+pub mod net;
 pub mod prelude;
 mod reactor;
 #[cfg(feature = "servers")]
@@ -24,6 +24,7 @@ pub use gate::{Agent, Client, ClientId, Disconnect, Gate, GateBuilder, Listen};
 pub use memory::chain::Payload;
 pub use memory::frame::Frame;
 pub use net::output::Backlog;
+pub use reactor::blocking::{Saturated, blocking};
 pub use reactor::engine::{Core, Engine, Handle, Stopper};
 pub use reactor::{
     Elapsed, JoinError, JoinHandle, Metrics, Sleep, Within, sleep, spawn, stopping, within,

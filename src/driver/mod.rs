@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use self::bell::Bell;
 use self::operation::{
-    Address, Completion, Descriptor, ListenOptions, Operation, Protocol, Shutdown, Wait,
+    Address, Completion, Descriptor, FileMark, ListenOptions, Operation, Protocol, Shutdown, Wait,
 };
 use self::token::Token;
 use crate::clock::Now;
@@ -111,7 +111,7 @@ impl Driver {
         }
     }
 
-    /// A listener on `address`.
+    /// A listener on `address`. The file of a Unix listener that is gone gives way to the new one.
     pub(crate) fn listen(
         &mut self,
         address: &Address,
@@ -120,6 +120,20 @@ impl Driver {
         match self {
             Driver::Uring(_) => uring::sockets::listen(address, options),
             Driver::Sim(kernel) => kernel.listen(address, options),
+        }
+    }
+
+    /// What tells the file of a fresh Unix listener from others; `None` for other addresses.
+    pub(crate) fn file_mark(&self, address: &Address) -> Option<FileMark> {
+        match self {
+            Driver::Uring(_) => uring::sockets::file_mark(address),
+        }
+    }
+
+    /// Removes the file of a Unix listener that closes, unless it is another's by now.
+    pub(crate) fn remove_file(&mut self, address: &Address, mark: FileMark) {
+        match self {
+            Driver::Uring(_) => uring::sockets::remove_file(address, mark),
         }
     }
 

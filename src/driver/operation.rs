@@ -101,6 +101,13 @@ pub(crate) struct ListenOptions {
     pub(crate) shared: bool,
 }
 
+/// Tells the file of a Unix listener from another one of the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileMark {
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+}
+
 /// Where a socket listens or connects to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

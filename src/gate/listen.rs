@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::driver::operation::{Address, Descriptor};
 use crate::error::{Error, Result};
-use crate::net::listener::{Acceptor, OnAccept};
+use crate::net::acceptor::{Acceptor, OnAccept};
 use crate::reactor::Reactor;
 use crate::reactor::engine::Core;
 

@@ -130,6 +130,11 @@ impl Frame {
         joins
     }
 
+    /// Whether both lie in the same bytes.
+    pub(crate) fn shares_with(&self, other: &Frame) -> bool {
+        self.lease.is_same(&other.lease)
+    }
+
     /// Whether the bytes lie in a block of the pool.
     pub(crate) fn is_lent(&self) -> bool {
         self.lease.is_block()

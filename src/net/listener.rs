@@ -1,240 +1,51 @@
-//! Listeners: one accept armed on each core, connections that wait for their owner.
+//! Listeners that hand out parked connections.
 
-use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::VecDeque;
 use std::fmt;
-use std::future::poll_fn;
-use std::io;
-use std::rc::{Rc, Weak};
-use std::task::{Poll, Waker};
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::os::fd::{IntoRawFd, OwnedFd};
+use std::path::Path;
+use std::rc::Rc;
 
-use rustix::io::Errno;
-
+use super::acceptor::Acceptor;
 use super::connection::Connection;
-use crate::driver::operation::{Address, Descriptor, Event, ListenOptions, Operation};
-use crate::driver::token::{Kind, Token};
+use super::error::AcceptError;
+use super::resolve::Endpoint;
+use super::stream::{TcpStream, UnixStream};
+use crate::driver::operation::{Address, Descriptor};
 use crate::error::{Error, Result};
-use crate::memory::slots::Key;
-use crate::reactor::{Alarm, Expire, Reactor, Resident};
+use crate::reactor::Reactor;
 
-/// After an accept failed for want of something (descriptors, memory) the next try waits this long:
-/// the peers wait in the backlog meanwhile, and the core does not spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// What is done with an accepted connection, reads off.
-pub(crate) type OnAccept = Rc<dyn Fn(Rc<Connection>)>;
-
-/// A listening socket of one core.
-pub(crate) struct Acceptor {
-    reactor: Rc<Reactor>,
-    socket: Descriptor,
-    address: Address,
-    key: OnceCell<Key>,
-    armed: Cell<bool>,
-    closing: Cell<bool>,
-    /// Connections that wait for [`Acceptor::poll_accept`], at most `SKYRING_BACKLOG`.
-    queue: RefCell<VecDeque<Rc<Connection>>>,
-    waiting: RefCell<Option<Waker>>,
-    on_accept: Option<OnAccept>,
-}
-
-impl Acceptor {
-    /// Opens a listener on this core and accepts. `shared`: other cores have theirs on the same
-    /// address.
-    pub(crate) fn open(
-        reactor: &Rc<Reactor>,
-        address: &Address,
-        shared: bool,
-        on_accept: Option<OnAccept>,
-    ) -> Result<Rc<Acceptor>> {
-        let options = ListenOptions { backlog: reactor.settings.backlog, shared };
-        let opened = reactor.driver(|driver| {
-            let socket = driver.listen(address, options)?;
-            Ok((socket, driver.local_address(socket)?))
-        });
-        let (socket, address) = opened
-            .map_err(|source: io::Error| Error::Listen { address: address.to_string(), source })?;
-        Ok(Acceptor::adopt(reactor, socket, address, on_accept))
-    }
-
-    /// Accepts on a socket that listens already.
-    pub(crate) fn adopt(
-        reactor: &Rc<Reactor>,
-        socket: Descriptor,
-        address: Address,
-        on_accept: Option<OnAccept>,
-    ) -> Rc<Acceptor> {
-        let this = Rc::new(Acceptor {
-            reactor: reactor.clone(),
-            socket,
-            address: address.clone(),
-            key: OnceCell::new(),
-            armed: Cell::new(false),
-            closing: Cell::new(false),
-            queue: RefCell::new(VecDeque::new()),
-            waiting: RefCell::new(None),
-            on_accept,
-        });
-        this.key.set(reactor.settle(this.clone())).expect("set here only");
-        reactor.shared.listens(address);
-        this.arm();
-        this
-    }
-
-    /// Where it listens.
-    pub(crate) fn address(&self) -> &Address {
-        &self.address
-    }
-
-    /// Its descriptor, for other cores to duplicate.
-    pub(crate) fn socket(&self) -> Descriptor {
-        self.socket
-    }
-
-    /// The next connection; `None` when the listener is closed.
-    fn poll_accept(&self, waker: &Waker) -> Poll<Option<Rc<Connection>>> {
-        let next = self.queue.borrow_mut().pop_front();
-        if next.is_some() {
-            self.arm();
-            return Poll::Ready(next);
-        }
-        if self.closing.get() {
-            return Poll::Ready(None);
-        }
-        self.waiting.replace(Some(waker.clone()));
-        Poll::Pending
-    }
-
-    fn arm(&self) {
-        let full = self.queue.borrow().len() >= self.reactor.settings.backlog as usize;
-        if !self.armed.get() && !self.closing.get() && !full {
-            self.armed.set(true);
-            self.reactor.submit(self.key(), Operation::Accept(self.socket));
-        }
-    }
-
-    fn key(&self) -> Key {
-        *self.key.get().expect("set when it was made")
-    }
-
-    fn on_accepted(self: &Rc<Self>, result: Result<Descriptor, Errno>) {
-        match result {
-            Ok(socket) => self.admit(socket),
-            Err(Errno::CANCELED) => {}
-            // The peer was gone before we looked (accept(2)).
-            Err(Errno::CONNABORTED | Errno::PROTO | Errno::INTR | Errno::AGAIN) => {}
-            Err(error) => {
-                self.reactor.metrics.accept_errors.add(1);
-                tracing::warn!(address = %self.address, %error, "accept failed; trying again soon");
-                let this: Weak<Self> = Rc::downgrade(self);
-                self.reactor.set_timer(ACCEPT_PAUSE, Alarm::Hook(this));
-            }
-        }
-    }
-
-    fn admit(self: &Rc<Self>, socket: Descriptor) {
-        let quota = &self.reactor.shared.quota;
-        let peer = quota.asks_address().then(|| {
-            let address = self.reactor.driver(|driver| driver.peer_address(socket));
-            address.ok().and_then(|address| address.inet()).map(|address| address.ip())
-        });
-        let permit = match quota.admit(peer.flatten()) {
-            Ok(permit) if !self.closing.get() => permit,
-            Ok(_) => return self.reactor.close(socket),
-            Err(refused) => {
-                self.reactor.metrics.refused.add(1);
-                tracing::debug!(address = %self.address, %refused, "connection refused");
-                return self.reactor.close(socket);
-            }
-        };
-        self.reactor.metrics.accepted.add(1);
-        if self.reactor.settings.nodelay && self.address.inet().is_some() {
-            // Fails only when the peer is gone already, which the first receive tells.
-            let _ = self.reactor.driver(|driver| driver.set_nodelay(socket, true));
-        }
-        let connection = Connection::new(&self.reactor, socket, Some(permit));
-        if let Some(on_accept) = &self.on_accept {
-            return on_accept(connection);
-        }
-        self.queue.borrow_mut().push_back(connection);
-        let waker = self.waiting.take();
-        waker.into_iter().for_each(Waker::wake);
-        let full = self.queue.borrow().len() >= self.reactor.settings.backlog as usize;
-        if full && self.armed.get() {
-            self.reactor.cancel(Token { kind: Kind::Accept, key: self.key() });
-        }
-    }
-
-    /// Accepts no more; connections that nobody took are closed.
-    pub(crate) fn close(&self) {
-        if self.closing.replace(true) {
-            return;
-        }
-        let left = std::mem::take(&mut *self.queue.borrow_mut());
-        left.iter().for_each(|connection| connection.close());
-        let waker = self.waiting.take();
-        waker.into_iter().for_each(Waker::wake);
-        if self.armed.get() {
-            self.reactor.cancel(Token { kind: Kind::Accept, key: self.key() });
-        } else {
-            self.finish();
-        }
-    }
-
-    fn finish(&self) {
-        self.reactor.close(self.socket);
-        self.reactor.leave(self.key());
-    }
-}
-
-impl Resident for Acceptor {
-    fn complete(self: Rc<Self>, event: Event, more: bool) {
-        let Event::Accepted(result) = event else { unreachable!("an acceptor accepts: {event:?}") };
-        if !more {
-            self.armed.set(false);
-        }
-        let failed = matches!(&result, Err(error) if is_shortage(*error));
-        self.on_accepted(result);
-        if self.closing.get() {
-            if !more {
-                self.finish();
-            }
-        } else if !failed {
-            self.arm();
-        }
-    }
-
-    fn drain(self: Rc<Self>) {
-        self.close();
-    }
-
-    fn abort(self: Rc<Self>) {
-        self.close();
-    }
-}
-
-/// Whether an accept failed for want of something that may come back.
-fn is_shortage(error: Errno) -> bool {
-    !matches!(
-        error,
-        Errno::CANCELED | Errno::CONNABORTED | Errno::PROTO | Errno::INTR | Errno::AGAIN
-    )
-}
-
-impl Expire for Acceptor {
-    fn expire(self: Rc<Self>) {
-        self.arm();
-    }
-}
-
-/// What [`TcpListener`] and `UnixListener` have in common.
+/// What [`TcpListener`] and [`UnixListener`] have in common. Closes when dropped.
 struct Door(Rc<Acceptor>);
 
 impl Door {
-    async fn accept(&self) -> io::Result<Rc<Connection>> {
-        let next = poll_fn(|cx| self.0.poll_accept(cx.waker())).await;
-        next.ok_or_else(|| io::Error::new(io::ErrorKind::NotConnected, "the listener is closed"))
+    fn open(address: &Address) -> Result<Door> {
+        let reactor = Reactor::current();
+        let shared = reactor.settings.cores.len() > 1;
+        let _alone = reactor.shared.bind_alone();
+        if shared && address.inet().is_some() && !reactor.shared.is_listening(address) {
+            // SO_REUSEPORT alone would share the port with another process in silence.
+            let probed = reactor.driver(|driver| driver.probe_free(address));
+            probed.map_err(|source| Error::Listen { address: address.to_string(), source })?;
+        }
+        Acceptor::open(&reactor, address, shared, None).map(Door)
+    }
+
+    fn adopt(socket: OwnedFd) -> Result<Door> {
+        let reactor = Reactor::current();
+        let socket = Descriptor(socket.into_raw_fd());
+        let address = reactor.driver(|driver| driver.local_address(socket));
+        match address {
+            Ok(address) => Ok(Door(Acceptor::adopt(&reactor, socket, address, None))),
+            Err(source) => {
+                reactor.close(socket);
+                Err(Error::Kernel { action: "use the given listener", source })
+            }
+        }
+    }
+
+    async fn accept(&self) -> Result<Rc<Connection>, AcceptError> {
+        self.0.accept().await.ok_or(AcceptError::Closed)
     }
 }
 
@@ -247,5 +58,141 @@ impl Drop for Door {
 impl fmt::Debug for Door {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0.address())
+    }
+}
+
+/// Accepts TCP connections on one core. Closes when dropped, and when the engine stops.
+///
+/// Bind it in a set-up hook, or in any task. When the engine has several cores, each may bind the
+/// same address, and the kernel spreads the connections over them (`SO_REUSEPORT`). Connections
+/// count against `SKYRING_CONNECTIONS_MAX` and `SKYRING_CONNECTIONS_PER_IP_MAX`; those over the
+/// limit are closed before `accept` sees them.
+///
+/// ```no_run
+/// use skyring::net::{TcpListener, TcpStream};
+/// use skyring::{Config, Engine, Result};
+///
+/// fn main() -> Result<()> {
+///     Engine::new(Config::from_env()?)
+///         .setup(|_core| {
+///             let listener = TcpListener::bind("0.0.0.0:8888")?;
+///             skyring::spawn(async move {
+///                 while let Ok(stream) = listener.accept().await {
+///                     println!("New connection from: {:?}", stream.peer());
+///                     skyring::spawn(echo(stream));
+///                 }
+///             });
+///             Ok(())
+///         })
+///         .run()
+/// }
+///
+/// async fn echo(stream: TcpStream) -> Result<()> {
+///     while let Some(data) = stream.read().await? {
+///         stream.write(data)?;
+///     }
+///     Ok(stream.close().await?)
+/// }
+/// ```
+#[derive(Debug)]
+pub struct TcpListener(Door);
+
+impl TcpListener {
+    /// Listens on an IP address and a port, as `"0.0.0.0:8888"` or a [`SocketAddr`]. Port 0 takes
+    /// a free one, another one on each core that asks.
+    ///
+    /// # Errors
+    /// [`Error::Listen`] when the kernel refuses, or another process listens there; and for a name
+    /// in place of an IP address.
+    ///
+    /// # Panics
+    /// Outside of a reactor.
+    pub fn bind(address: impl Into<Endpoint>) -> Result<TcpListener> {
+        let address = address.into().literal()?;
+        Door::open(&Address::Inet(address)).map(TcpListener)
+    }
+
+    /// Accepts on a socket that listens already, as one inherited from a service manager.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`] when the kernel does not know the socket's address.
+    ///
+    /// # Panics
+    /// Outside of a reactor.
+    pub fn from_std(listener: std::net::TcpListener) -> Result<TcpListener> {
+        Door::adopt(listener.into()).map(TcpListener)
+    }
+
+    /// The next connection. It is parked: nothing is received until its first read.
+    ///
+    /// # Errors
+    /// [`AcceptError::Closed`] when the engine stops. What goes wrong with one connection, or for
+    /// want of descriptors, is counted and does not end the listener.
+    pub async fn accept(&self) -> Result<TcpStream, AcceptError> {
+        self.0.accept().await.map(TcpStream::accepted)
+    }
+
+    /// Where it listens.
+    pub fn local(&self) -> SocketAddr {
+        self.0.0.address().inet().expect("bound to an internet address")
+    }
+}
+
+/// Accepts connections on a Unix socket. Closes when dropped, and when the engine stops; the file
+/// that it made goes with it.
+///
+/// ```no_run
+/// # fn hook() -> skyring::Result<()> {
+/// use skyring::net::UnixListener;
+///
+/// let listener = UnixListener::bind("/run/example.sock")?;
+/// skyring::spawn(async move {
+///     while let Ok(stream) = listener.accept().await {
+///         let _ = stream.write("Hello!\n");
+///     }
+/// });
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct UnixListener(Door);
+
+impl UnixListener {
+    /// Listens on a path. The file of a listener that is gone is replaced; where somebody listens,
+    /// or a file is no socket, this fails.
+    ///
+    /// One core binds a path; others connect to it as any process does.
+    ///
+    /// # Errors
+    /// [`Error::Listen`].
+    ///
+    /// # Panics
+    /// Outside of a reactor.
+    pub fn bind(path: impl AsRef<Path>) -> Result<UnixListener> {
+        Door::open(&Address::Unix(path.as_ref().into())).map(UnixListener)
+    }
+
+    /// Accepts on a socket that listens already. Its file stays when it closes.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`] when the kernel does not know the socket's address.
+    ///
+    /// # Panics
+    /// Outside of a reactor.
+    pub fn from_std(listener: std::os::unix::net::UnixListener) -> Result<UnixListener> {
+        Door::adopt(listener.into()).map(UnixListener)
+    }
+
+    /// The next connection. It is parked: nothing is received until its first read.
+    ///
+    /// # Errors
+    /// As [`TcpListener::accept`].
+    pub async fn accept(&self) -> Result<UnixStream, AcceptError> {
+        self.0.accept().await.map(UnixStream::accepted)
+    }
+
+    /// Where it listens.
+    pub fn local(&self) -> &Address {
+        self.0.0.address()
     }
 }

@@ -104,6 +104,17 @@ impl Output {
         Ok(self.grown(len))
     }
 
+    /// Queues a chain of normal priority, whole.
+    ///
+    /// # Errors
+    /// As [`Output::push`].
+    pub(crate) fn push_chain(&mut self, mut chain: Chain) -> Result<Option<Backlog>, SendError> {
+        let len = chain.len();
+        self.admit(len)?;
+        self.high.append(&mut chain);
+        Ok(self.grown(len))
+    }
+
     fn admit(&self, len: usize) -> Result<(), SendError> {
         if len > self.bytes_max - self.bytes.min(self.bytes_max) {
             return Err(SendError::Full { queued: self.bytes, max: self.bytes_max });

@@ -56,7 +56,8 @@ impl Blocking {
             return Err(Saturated);
         }
         state.jobs.push_back(job);
-        if state.idle > 0 || state.threads == self.threads_max {
+        // An idle thread that was told of an earlier job is still counted as idle.
+        if state.jobs.len() <= state.idle as usize || state.threads == self.threads_max {
             self.work.notify_one();
             return Ok(());
         }
@@ -99,7 +100,8 @@ impl Blocking {
     }
 }
 
-/// Runs `call` on a thread where it may block, and waits for its result.
+/// Runs `call` on a thread where it may block, and waits for its result: files, databases without
+/// an asynchronous client, long calculations. The engine has `SKYRING_BLOCKING_THREADS` of them.
 ///
 /// Dropping the future forgets the result; the call itself runs to its end.
 ///
@@ -108,7 +110,14 @@ impl Blocking {
 ///
 /// # Panics
 /// When polled outside of a reactor; and when `call` panics, with the same message.
-pub(crate) async fn blocking<T, F>(call: F) -> Result<T, Saturated>
+///
+/// ```no_run
+/// # async fn example() -> skyring::Result<()> {
+/// let text = skyring::blocking(|| std::fs::read_to_string("/etc/hostname")).await??;
+/// # Ok(())
+/// # }
+/// ```
+pub async fn blocking<T, F>(call: F) -> Result<T, Saturated>
 where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,

@@ -5,7 +5,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -42,7 +42,10 @@ pub(crate) struct Shared {
     pub(crate) settings: Arc<Settings>,
     pub(crate) quota: Arc<Quota>,
     pub(crate) blocking: Arc<Blocking>,
-    addresses: Mutex<Vec<Address>>,
+    /// Where the engine listens, and by how many listeners.
+    addresses: Mutex<Vec<(Address, usize)>>,
+    /// Held by a core while it opens a listener that others may share.
+    binding: Mutex<()>,
 }
 
 impl Shared {
@@ -50,19 +53,50 @@ impl Shared {
         let quota = Quota::new(settings.connections_max, settings.connections_per_ip_max);
         let blocking = Blocking::new(settings.blocking_threads);
         let settings = Arc::new(settings);
-        Arc::new(Shared { settings, quota, blocking, addresses: Mutex::default() })
+        Arc::new(Shared {
+            settings,
+            quota,
+            blocking,
+            addresses: Mutex::default(),
+            binding: Mutex::default(),
+        })
     }
 
     /// A listener was opened; the cores that share an address name it once.
     pub(crate) fn listens(&self, address: Address) {
-        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        if !addresses.contains(&address) {
-            addresses.push(address);
+        let mut addresses = self.listening();
+        match addresses.iter_mut().find(|(known, _)| *known == address) {
+            Some((_, listeners)) => *listeners += 1,
+            None => addresses.push((address, 1)),
         }
     }
 
+    /// A listener was closed.
+    pub(crate) fn unlistens(&self, address: &Address) {
+        let mut addresses = self.listening();
+        let Some(at) = addresses.iter().position(|(known, _)| known == address) else { return };
+        addresses[at].1 -= 1;
+        if addresses[at].1 == 0 {
+            addresses.remove(at);
+        }
+    }
+
+    /// Whether a core of this engine listens there.
+    pub(crate) fn is_listening(&self, address: &Address) -> bool {
+        self.listening().iter().any(|(known, _)| known == address)
+    }
+
+    /// Keeps the other cores from opening listeners until it is dropped.
+    pub(crate) fn bind_alone(&self) -> MutexGuard<'_, ()> {
+        self.binding.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn listening(&self) -> MutexGuard<'_, Vec<(Address, usize)>> {
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn addresses(&self) -> Vec<Address> {
-        self.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.listening().iter().map(|(address, _)| address.clone()).collect()
     }
 }
 

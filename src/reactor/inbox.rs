@@ -52,7 +52,7 @@ impl Inbox {
     pub(super) fn drain(&self, reactor: &Rc<Reactor>) {
         for _ in 0..self.letters.len() {
             match self.letters.pop() {
-                Some(Letter::Wake(task)) => reactor.schedule(task),
+                Some(Letter::Wake(task)) => reactor.schedule_posted(task),
                 Some(Letter::Work(work)) => work(reactor),
                 None => return,
             }

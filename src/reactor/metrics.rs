@@ -80,6 +80,10 @@ counts! {
     bytes_sent,
     /// Bytes that were still queued when their connection broke.
     bytes_unsent,
+    /// Datagrams dropped on arrival: nobody took them in time, or they were longer than a block.
+    datagrams_dropped,
+    /// Datagrams that the kernel refused to send, or that were queued when their socket ended.
+    datagrams_unsent,
     /// Frames handed to agents.
     frames,
     /// Frames that agents did not get because they had ended.

@@ -245,6 +245,11 @@ impl Reactor {
         self.tasks.schedule(task);
     }
 
+    /// As [`Reactor::schedule`], for a wake from another thread.
+    fn schedule_posted(&self, task: Key) {
+        self.tasks.schedule_posted(task);
+    }
+
     /// Drops the task's future.
     pub(crate) fn kill(&self, task: Key) {
         self.tasks.kill(task, &self.metrics);

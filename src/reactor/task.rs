@@ -33,11 +33,15 @@ struct Task {
     flag: Arc<Flag>,
 }
 
-/// The waker of a task. Set while the task stands in the ready queue or a wake is on its way there.
+/// The waker of a task.
 struct Flag {
     /// Written once, before the waker is shared.
     key: OnceLock<Key>,
+    /// The task stands in the ready queue. Only its core touches this.
     scheduled: AtomicBool,
+    /// A wake from another thread is on its way through the inbox. It must not be the flag above:
+    /// that one says that the task need not be put in the queue again.
+    posted: AtomicBool,
     inbox: Arc<Inbox>,
 }
 
@@ -52,7 +56,7 @@ impl Wake for Flag {
             let reactor = current.as_ref().filter(|at| Arc::ptr_eq(&at.inbox, &self.inbox));
             reactor.map(|reactor| reactor.schedule(key)).is_some()
         });
-        if !near && !self.scheduled.swap(true, Ordering::AcqRel) {
+        if !near && !self.posted.swap(true, Ordering::AcqRel) {
             self.inbox.wake(key);
         }
     }
@@ -76,6 +80,7 @@ impl Tasks {
         let flag = Arc::new(Flag {
             key: OnceLock::new(),
             scheduled: AtomicBool::new(true),
+            posted: AtomicBool::new(false),
             inbox: self.inbox.clone(),
         });
         let task = Task { future: Some(future), flag: flag.clone() };
@@ -90,12 +95,19 @@ impl Tasks {
     pub(super) fn schedule(&self, key: Key) {
         let table = self.table.borrow();
         let Some(task) = table.get(key) else { return };
-        // Not one atomic step: a wake from another thread in between polls the task twice, which
-        // is harmless, and is never lost.
         if !task.flag.scheduled.load(Ordering::Relaxed) {
             task.flag.scheduled.store(true, Ordering::Relaxed);
             self.ready.borrow_mut().push_back(key);
         }
+    }
+
+    /// A wake has come through the inbox; the next one needs a letter of its own.
+    pub(super) fn schedule_posted(&self, key: Key) {
+        if let Some(task) = self.table.borrow().get(key) {
+            // Acquire: the poll sees what was written before the wake.
+            task.flag.posted.swap(false, Ordering::AcqRel);
+        }
+        self.schedule(key);
     }
 
     /// Polls ready tasks, at most `polls_max`; those that wake meanwhile too.
@@ -116,7 +128,7 @@ impl Tasks {
         let mut table = self.table.borrow_mut();
         let task = table.get_mut(key)?;
         // Before the poll: a wake during it must count.
-        task.flag.scheduled.swap(false, Ordering::AcqRel);
+        task.flag.scheduled.store(false, Ordering::Relaxed);
         Some((task.future.take()?, task.flag.clone()))
     }
 

@@ -3,12 +3,16 @@
 //! No socket is O_NONBLOCK: the ring polls by itself, and some kernels answer EAGAIN instead of
 //! polling where that flag is set.
 
+use std::fs;
 use std::io;
 use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
 
+use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
-use crate::driver::operation::{Address, Descriptor, ListenOptions, Protocol, Shutdown};
+use crate::driver::operation::{Address, Descriptor, FileMark, ListenOptions, Protocol, Shutdown};
 
 /// The descriptor for a call that ends before the core can close it.
 fn borrow(socket: &Descriptor) -> BorrowedFd<'_> {
@@ -56,9 +60,44 @@ pub(crate) fn listen(address: &Address, options: ListenOptions) -> io::Result<De
         sockopt::set_socket_reuseaddr(&socket, true)?;
         sockopt::set_socket_reuseport(&socket, options.shared)?;
     }
-    bind(&socket, address)?;
+    match (bind(&socket, address), address) {
+        (Err(Errno::ADDRINUSE), Address::Unix(path)) if is_stale(path) => {
+            fs::remove_file(path)?;
+            bind(&socket, address)?;
+        }
+        (bound, _) => bound?,
+    }
     net::listen(&socket, options.backlog as i32)?;
     Ok(Descriptor(socket.into_raw_fd()))
+}
+
+/// Whether `path` is a socket that nobody listens on any more: a connect is refused (unix(7)). A
+/// live one with a full backlog says EAGAIN, since the connect does not wait.
+fn is_stale(path: &Path) -> bool {
+    let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    let refused = || {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        net::connect(&socket, &net::SocketAddrUnix::new(path)?)
+    };
+    is_socket && refused() == Err(Errno::CONNREFUSED)
+}
+
+/// Which file a Unix listener is.
+pub(crate) fn file_mark(address: &Address) -> Option<FileMark> {
+    let Address::Unix(path) = address else { return None };
+    let file = fs::symlink_metadata(path).ok()?;
+    Some(FileMark { device: file.dev(), inode: file.ino() })
+}
+
+/// Removes a listener's file, if it is still the same one.
+pub(crate) fn remove_file(address: &Address, mark: FileMark) {
+    if let Address::Unix(path) = address
+        && file_mark(address) == Some(mark)
+        && let Err(error) = fs::remove_file(path)
+    {
+        tracing::debug!(%address, %error, "the socket's file stays");
+    }
 }
 
 /// Fails when somebody listens on `address`, even with SO_REUSEPORT.

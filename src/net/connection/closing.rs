@@ -36,7 +36,7 @@ impl Connection {
     /// Closes at once; what is queued is dropped, and the peer sees a reset.
     pub(crate) fn abort_now(&self) {
         if self.life.get() < Life::Ending {
-            self.fail_writes();
+            self.fail_writes(Errno::CANCELED);
             let _ = self.reactor.driver(|driver| driver.set_abortive(self.socket));
             self.life.set(Life::Ending);
             // No shutdown: its FIN would make a cut stream look whole. The cancel ends a send that
@@ -105,7 +105,10 @@ impl Expire for Connection {
         match self.life.get() {
             Life::Closing if self.bytes_sent.get() > self.sent_mark.get() => self.watch_flush(),
             // The peer takes nothing: what waited is lost, and it shall know.
-            Life::Closing if !self.write_ended.get() => self.abort_now(),
+            Life::Closing if !self.write_ended.get() => {
+                self.fail_writes(Errno::TIMEDOUT);
+                self.abort_now();
+            }
             // Its end did not come in time.
             Life::Closing => self.end(),
             Life::Open => {

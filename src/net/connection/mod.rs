@@ -38,6 +38,8 @@ pub(crate) trait Receiver {
     fn drain(&self);
     /// The socket is gone.
     fn closed(&self);
+    /// After [`Connection::watch_sends`]: something was sent, or the write side has ended.
+    fn sent(&self) {}
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,6 +74,10 @@ pub(crate) struct Connection {
     /// The write side ends when the output is sent.
     finishing: Cell<bool>,
     write_ended: Cell<bool>,
+    /// Why the write side ended with output unsent, or could have.
+    broken: Cell<Option<Errno>>,
+    /// The receiver wants to hear of the next change of the write side.
+    sends_watched: Cell<bool>,
     timer: Cell<Option<TimerKey>>,
     last_received: Cell<Now>,
     bytes_received: Cell<u64>,
@@ -110,6 +116,8 @@ impl Connection {
             dirty: Cell::new(false),
             finishing: Cell::new(false),
             write_ended: Cell::new(false),
+            broken: Cell::new(None),
+            sends_watched: Cell::new(false),
             timer: Cell::new(None),
             last_received: Cell::new(reactor.now()),
             bytes_received: Cell::new(0),
@@ -168,7 +176,13 @@ impl Connection {
         self.output.borrow().bytes()
     }
 
-    /// From now on `receiver` hears of this connection. Reads stay as they are.
+    /// Whether its socket is closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.life.get() == Life::Closed
+    }
+
+    /// From now on `receiver` hears of this connection, which must not be closed yet. Reads stay as
+    /// they are.
     pub(crate) fn attach(&self, receiver: Rc<dyn Receiver>) {
         if self.life.get() == Life::Closed {
             return receiver.closed(); // closed by whoever made the receiver; nobody else tells it

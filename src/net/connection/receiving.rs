@@ -95,8 +95,8 @@ impl Connection {
         if self.read_ended.replace(true) {
             return;
         }
-        if why.is_err() {
-            self.fail_writes();
+        if let Err(error) = why {
+            self.fail_writes(error);
         }
         if self.life.get() == Life::Open
             && let Some(receiver) = self.receiver()

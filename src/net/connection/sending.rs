@@ -37,6 +37,13 @@ impl Connection {
         self.queued_with(queued)
     }
 
+    /// As `write`, for several payloads that were joined to one chain: all of it or nothing.
+    pub(crate) fn write_chain(self: &Rc<Self>, chain: Chain) -> Result<(), SendError> {
+        self.check_writable()?;
+        let queued = self.output.borrow_mut().push_chain(chain);
+        self.queued_with(queued)
+    }
+
     #[inline]
     fn check_writable(&self) -> Result<(), SendError> {
         if self.life.get() != Life::Open || self.finishing.get() || self.write_ended.get() {
@@ -91,7 +98,7 @@ impl Connection {
         let backlog = self.output.borrow_mut().sent(chain, sent);
         match result {
             Ok(_) | Err(Errno::INTR | Errno::AGAIN) => {}
-            Err(_) => self.fail_writes(),
+            Err(error) => self.fail_writes(error),
         }
         if let Some(backlog) = backlog {
             self.tell_backlog(backlog);
@@ -99,15 +106,42 @@ impl Connection {
         if !self.output.borrow().is_empty() || self.finishing.get() {
             self.mark_dirty();
         }
+        self.tell_sent();
         self.advance();
     }
 
     /// The peer takes nothing any more: what waits is dropped and counted.
-    pub(super) fn fail_writes(&self) {
+    pub(super) fn fail_writes(&self, why: Errno) {
         if !self.write_ended.replace(true) {
+            self.broken.set(Some(why));
             let unsent = self.output.borrow_mut().clear();
             self.reactor.metrics.bytes_unsent.add(unsent as u64);
+            self.tell_sent();
         }
+    }
+
+    /// Has the receiver told once when something was sent or the write side has ended.
+    pub(crate) fn watch_sends(&self) {
+        self.sends_watched.set(true);
+    }
+
+    #[inline]
+    fn tell_sent(&self) {
+        if self.sends_watched.replace(false)
+            && let Some(receiver) = self.receiver()
+        {
+            receiver.sent();
+        }
+    }
+
+    /// Why the write side ended before its time, if it did.
+    pub(crate) fn broken(&self) -> Option<Errno> {
+        self.broken.get()
+    }
+
+    /// Whether nothing can be sent any more: the end was sent, or the connection broke.
+    pub(crate) fn writes_ended(&self) -> bool {
+        self.write_ended.get()
     }
 
     /// Ends the write side after what is queued: the peer reads an end of stream, we read on.
@@ -133,9 +167,11 @@ impl Flush for Connection {
         let sent = self.output.borrow().is_empty();
         if self.finishing.get() && sent && !self.write_ended.get() {
             self.write_ended.set(true);
-            if !self.read_ended.get() {
+            // An open connection may stay: its peer wants to read the end, even after its own.
+            if !self.read_ended.get() || self.life.get() == Life::Open {
                 let _ = self.reactor.driver(|driver| driver.shutdown(self.socket, Shutdown::Write));
             }
+            self.tell_sent();
         }
         if self.life.get() == Life::Closing && self.write_ended.get() {
             if !self.read_ended.get() {
