@@ -15,6 +15,7 @@ mod reactor;
 #[cfg(feature = "servers")]
 pub mod servers;
 mod service;
+pub mod sim;
 pub mod wire;
 
 pub use config::Config;
