@@ -135,11 +135,6 @@ impl Frame {
         self.lease.is_same(&other.lease)
     }
 
-    /// Whether the bytes lie in a block of the pool.
-    pub(crate) fn is_lent(&self) -> bool {
-        self.lease.is_block()
-    }
-
     /// A form that may leave the core, without an allocation; the frame itself when it lies on the
     /// heap.
     fn detach(self) -> Result<Detached, Frame> {

@@ -309,11 +309,6 @@ impl Lease {
         self.0 == other.0
     }
 
-    /// Whether the bytes lie in a block of the pool.
-    pub(crate) fn is_block(&self) -> bool {
-        matches!(self.entry().owner, Owner::Pool { .. })
-    }
-
     /// Turns a lease on a block into one that may leave the core, or gives it back when the bytes
     /// lie on the heap. Allocates nothing.
     pub(crate) fn detach(self, range: Range<usize>) -> Result<Detached, Lease> {

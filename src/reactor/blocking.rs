@@ -5,6 +5,7 @@ use std::task::{Poll, Waker};
 use std::{collections::VecDeque, fmt, future, thread};
 
 use super::Reactor;
+use crate::error::Error;
 
 /// Jobs that may wait for a thread. More are refused: the caller hears of it instead of waiting
 /// behind them.
@@ -38,6 +39,12 @@ impl fmt::Display for Saturated {
 }
 
 impl std::error::Error for Saturated {}
+
+impl From<Saturated> for Error {
+    fn from(error: Saturated) -> Error {
+        Error::Other(error.into())
+    }
+}
 
 impl Blocking {
     pub(crate) fn new(threads_max: u32) -> Arc<Blocking> {
