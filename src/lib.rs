@@ -1,5 +1,4 @@
 //! skyring: a network engine for latency-critical servers on Linux.
-#![allow(dead_code)]
 
 mod clock;
 pub mod config;
@@ -15,6 +14,7 @@ mod reactor;
 #[cfg(feature = "servers")]
 pub mod servers;
 mod service;
+pub mod sim;
 pub mod wire;
 
 pub use config::Config;
@@ -27,7 +27,7 @@ pub use net::output::Backlog;
 pub use reactor::blocking::{Saturated, blocking};
 pub use reactor::engine::{Core, Engine, Handle, Stopper};
 pub use reactor::{
-    Elapsed, JoinError, JoinHandle, Metrics, Sleep, Within, sleep, spawn, stopping, within,
+    Elapsed, JoinError, JoinHandle, Metrics, Sleep, Within, random, sleep, spawn, stopping, within,
 };
 pub use service::mailbox::{Local, Undelivered};
 pub use wire::{Framing, LengthPrefix};

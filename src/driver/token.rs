@@ -44,7 +44,7 @@ impl Token {
     /// The 64 bits that the kernel carries.
     #[inline]
     pub(crate) fn to_u64(self) -> u64 {
-        u64::from(self.kind as u8) << 56 | self.key.to_u64()
+        (u64::from(self.kind as u8) << 56) | self.key.to_u64()
     }
 
     /// The token of a completion.
@@ -54,7 +54,7 @@ impl Token {
     #[inline]
     pub(crate) fn from_u64(bits: u64) -> Token {
         let kind = Kind::ALL[(bits >> 56) as usize - 1];
-        Token { kind, key: Key::from_u64(bits & (1 << 56) - 1) }
+        Token { kind, key: Key::from_u64(bits & ((1 << 56) - 1)) }
     }
 }
 

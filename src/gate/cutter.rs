@@ -82,7 +82,8 @@ impl Cutter {
     }
 
     /// Bytes of a frame that is not whole yet.
-    pub(super) fn partial_bytes(&self) -> usize {
+    #[cfg(test)]
+    fn partial_bytes(&self) -> usize {
         self.partial.len()
     }
 }
@@ -97,11 +98,8 @@ mod tests {
         for piece in pieces {
             let bytes = Frame::from(piece.to_vec());
             let mut at = 0;
-            loop {
-                match cutter.next(&bytes, &mut at)? {
-                    Cut::Frame(frame) | Cut::Joined(frame) => frames.push(frame.to_vec()),
-                    Cut::Empty => break,
-                }
+            while let Cut::Frame(frame) | Cut::Joined(frame) = cutter.next(&bytes, &mut at)? {
+                frames.push(frame.to_vec());
             }
             assert_eq!(at, bytes.len());
         }

@@ -135,11 +135,6 @@ impl Frame {
         self.lease.is_same(&other.lease)
     }
 
-    /// Whether the bytes lie in a block of the pool.
-    pub(crate) fn is_lent(&self) -> bool {
-        self.lease.is_block()
-    }
-
     /// A form that may leave the core, without an allocation; the frame itself when it lies on the
     /// heap.
     fn detach(self) -> Result<Detached, Frame> {
@@ -169,10 +164,15 @@ impl Frame {
     }
 }
 
-/// Whether `bytes` begin with `encoding`, which is a few bytes long: a loop beats a call.
+/// Whether `bytes` begin with `encoding`. The usual ones are compared in place: a call costs more.
 #[inline]
 fn is_same(bytes: &[u8], encoding: &[u8]) -> bool {
-    bytes.len() >= encoding.len() && bytes.iter().zip(encoding).all(|(a, b)| a == b)
+    match encoding {
+        [] => true,
+        [a] => bytes.first() == Some(a),
+        [a, b] => bytes.first_chunk() == Some(&[*a, *b]),
+        _ => bytes.starts_with(encoding),
+    }
 }
 
 impl Deref for Frame {

@@ -11,6 +11,8 @@
 //! comes home through a lock-free queue.
 #![allow(unsafe_code)] // Blocks are shared with the kernel; see docs/UNSAFE.md.
 
+mod ring;
+
 use std::alloc::{self, Layout};
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
@@ -18,9 +20,11 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 use std::slice;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
 
 use crossbeam::queue::SegQueue;
+use rustix::mm::{self, MapFlags, ProtFlags};
+
+use self::ring::BufferRing;
 
 /// The kernel reads a buffer ring of at most this many entries (`io_uring_register_buf_ring(3)`).
 pub(crate) const POOL_BLOCKS_MAX: u32 = 32_768;
@@ -51,13 +55,13 @@ struct Core {
 /// The bytes of all blocks. Lives until the pool, every lease and every [`Detached`] are gone.
 struct Memory {
     base: NonNull<u8>,
-    layout: Layout,
+    len: usize,
     block_bytes: usize,
     /// Leases dropped on other threads, one entry a lease.
     returns: SegQueue<u16>,
 }
 
-// SAFETY: `base` is an allocation of its own that only `Drop` frees. Bytes of a block are read
+// SAFETY: `base` is a mapping of its own that only `Drop` ends. Bytes of a block are read
 // through a lease, and written only by the kernel while no lease on that block exists.
 unsafe impl Send for Memory {}
 // SAFETY: as above; `returns` is a concurrent queue.
@@ -65,25 +69,33 @@ unsafe impl Sync for Memory {}
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: allocated in `Memory::new` with this layout; the last owner is here.
-        unsafe { alloc::dealloc(self.base.as_ptr(), self.layout) }
+        // SAFETY: mapped in `Memory::new` with this length; the last owner is here.
+        let unmapped = unsafe { mm::munmap(self.base.as_ptr().cast(), self.len) };
+        debug_assert!(unmapped.is_ok(), "{unmapped:?}");
     }
 }
 
 impl Memory {
     fn new(blocks: usize, block_bytes: usize) -> Memory {
-        let layout = Layout::from_size_align(blocks * block_bytes, PAGE_BYTES)
-            .expect("config bounds blocks and their size");
-        assert!(layout.size() > 0, "a pool holds at least one block");
-        // SAFETY: the size is not zero. Pages stay untouched, so unused blocks cost no memory.
-        let base = unsafe { alloc::alloc_zeroed(layout) };
-        let Some(base) = NonNull::new(base) else { alloc::handle_alloc_error(layout) };
-        Memory { base, layout, block_bytes, returns: SegQueue::new() }
+        let len = blocks * block_bytes;
+        assert!(len > 0, "a pool holds at least one block");
+        let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
+        // SAFETY: a fresh mapping at an address that the kernel chooses. Pages cost memory when
+        // they are first written, so blocks that are never used cost none; an allocator would
+        // write the zeros of aligned memory itself.
+        let base = unsafe { mm::mmap_anonymous(std::ptr::null_mut(), len, access, flags) };
+        let base = base.ok().and_then(|base| NonNull::new(base.cast()));
+        let Some(base) = base else {
+            alloc::handle_alloc_error(
+                Layout::from_size_align(len, PAGE_BYTES).unwrap_or(Layout::new::<u8>()),
+            )
+        };
+        Memory { base, len, block_bytes, returns: SegQueue::new() }
     }
 
     fn block(&self, id: u16) -> NonNull<u8> {
         let offset = usize::from(id) * self.block_bytes;
-        assert!(offset < self.layout.size(), "a block id is below the number of blocks");
+        assert!(offset < self.len, "a block id is below the number of blocks");
         // SAFETY: the offset lies inside the allocation.
         unsafe { self.base.add(offset) }
     }
@@ -165,7 +177,7 @@ impl Pool {
 
     /// Where the kernel finds the buffer ring: address and number of entries.
     pub(crate) fn ring(&self) -> (u64, u16) {
-        (self.0.ring.base.as_ptr() as u64, self.0.ring.mask + 1)
+        self.0.ring.place()
     }
 
     /// Gives every block that is home to the kernel, those returned by other threads too. Returns
@@ -297,11 +309,6 @@ impl Lease {
         self.0 == other.0
     }
 
-    /// Whether the bytes lie in a block of the pool.
-    pub(crate) fn is_block(&self) -> bool {
-        matches!(self.entry().owner, Owner::Pool { .. })
-    }
-
     /// Turns a lease on a block into one that may leave the core, or gives it back when the bytes
     /// lie on the heap. Allocates nothing.
     pub(crate) fn detach(self, range: Range<usize>) -> Result<Detached, Lease> {
@@ -380,74 +387,6 @@ impl AsRef<[u8]> for Detached {
 impl Drop for Detached {
     fn drop(&mut self) {
         self.memory.returns.push(self.id);
-    }
-}
-
-/// The ring by which the kernel is given blocks (`io_uring_register_buf_ring(3)`).
-struct BufferRing {
-    base: NonNull<RingEntry>,
-    layout: Layout,
-    mask: u16,
-    tail: Cell<u16>,
-    /// What the simulated kernel has taken; the real one keeps its own.
-    head: Cell<u16>,
-}
-
-/// `struct io_uring_buf`. The `reserved` of entry 0 is the ring's tail.
-#[repr(C)]
-struct RingEntry {
-    address: u64,
-    len: u32,
-    id: u16,
-    reserved: AtomicU16,
-}
-
-impl BufferRing {
-    fn new(entries: u16) -> BufferRing {
-        let layout = Layout::array::<RingEntry>(usize::from(entries))
-            .and_then(|layout| layout.align_to(PAGE_BYTES))
-            .expect("at most 32,768 entries of 16 bytes");
-        // SAFETY: the size is not zero; all-zero entries are valid.
-        let base = unsafe { alloc::alloc_zeroed(layout) };
-        let Some(base) = NonNull::new(base.cast()) else { alloc::handle_alloc_error(layout) };
-        BufferRing { base, layout, mask: entries - 1, tail: Cell::new(0), head: Cell::new(0) }
-    }
-
-    fn push(&self, block: NonNull<u8>, len: u32, id: u16) {
-        let tail = self.tail.get();
-        // SAFETY: the index is masked to the ring. The kernel reads an entry only below the
-        // published tail, so this one is ours; `reserved` is not touched (it is the tail).
-        unsafe {
-            let entry = self.base.add(usize::from(tail & self.mask)).as_ptr();
-            (*entry).address = block.as_ptr() as u64;
-            (*entry).len = len;
-            (*entry).id = id;
-        }
-        self.tail.set(tail.wrapping_add(1));
-    }
-
-    fn publish(&self) {
-        // SAFETY: entry 0 exists as long as the ring; the kernel reads its tail by acquire.
-        let tail = unsafe { &(*self.base.as_ptr()).reserved };
-        tail.store(self.tail.get(), Ordering::Release);
-    }
-
-    /// The next entry, as the kernel would take it.
-    fn take(&self) -> (u16, *mut u8) {
-        let head = self.head.get();
-        assert_ne!(head, self.tail.get(), "`provided` counts the entries");
-        self.head.set(head.wrapping_add(1));
-        // SAFETY: the index is masked, the entry was pushed before.
-        let entry = unsafe { self.base.add(usize::from(head & self.mask)).as_ref() };
-        (entry.id, entry.address as *mut u8)
-    }
-}
-
-impl Drop for BufferRing {
-    fn drop(&mut self) {
-        // SAFETY: allocated in `new` with this layout. The driver closed its ring before it let
-        // go of the pool, so the kernel reads it no more.
-        unsafe { alloc::dealloc(self.base.as_ptr().cast(), self.layout) }
     }
 }
 

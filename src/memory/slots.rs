@@ -143,11 +143,13 @@ impl<T, const BITS: u32> Slots<T, BITS> {
         self.len() == 0
     }
 
+    #[cfg(test)]
     pub(crate) fn entries_max(&self) -> usize {
         self.entries_max
     }
 
     /// Slots that have used up their generations.
+    #[cfg(test)]
     pub(crate) fn retired(&self) -> usize {
         self.retired
     }
@@ -161,6 +163,7 @@ impl<T, const BITS: u32> Slots<T, BITS> {
     }
 
     /// As [`Slots::iter`].
+    #[cfg(test)]
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (Key, &mut T)> {
         self.entries.iter_mut().filter_map(|(slot, entry)| {
             let value = entry.value.as_mut()?;

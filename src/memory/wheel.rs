@@ -147,10 +147,12 @@ impl<T> Wheel<T> {
     }
 
     /// Timers that are armed.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.nodes.len()
     }
 
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.nodes.is_empty()
     }

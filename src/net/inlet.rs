@@ -71,11 +71,6 @@ impl Inlet {
         self.joining = false;
     }
 
-    /// Forgets everything.
-    pub(crate) fn clear(&mut self) {
-        *self = Inlet::default();
-    }
-
     /// The first piece, as it lies.
     pub(crate) fn take_piece(&mut self) -> Option<Frame> {
         self.show_front();

@@ -27,6 +27,12 @@ pub enum Backlog {
     Drained,
 }
 
+/// Chunks of low priority.
+#[derive(Debug, Default)]
+struct Low {
+    chunks: VecDeque<Chain>,
+}
+
 /// The send queue of one connection.
 #[derive(Debug)]
 pub(crate) struct Output {
@@ -34,7 +40,7 @@ pub(crate) struct Output {
     rest: Chain,
     high: Chain,
     /// Boxed: few connections have any.
-    low: Option<Box<VecDeque<Chain>>>,
+    low: Option<Box<Low>>,
     in_flight: bool,
     /// Everything that waits, what is in flight included.
     bytes: usize,
@@ -68,11 +74,6 @@ impl Output {
         self.bytes == 0
     }
 
-    /// Whether the kernel holds a send.
-    pub(crate) fn is_in_flight(&self) -> bool {
-        self.in_flight
-    }
-
     /// Queues a payload between `head` and `tail`.
     ///
     /// # Errors
@@ -99,7 +100,7 @@ impl Output {
         chunk.push(payload);
         let len = chunk.len();
         if len > 0 {
-            self.low.get_or_insert_default().push_back(chunk);
+            self.low.get_or_insert_default().chunks.push_back(chunk);
         }
         Ok(self.grown(len))
     }
@@ -147,7 +148,7 @@ impl Output {
         while chain.len() < LOW_BYTES_A_SEND
             && let Some(low) = &mut self.low
         {
-            match low.pop_front() {
+            match low.chunks.pop_front() {
                 Some(mut chunk) => chain.append(&mut chunk),
                 None => self.low = None,
             }

@@ -41,8 +41,8 @@ impl fmt::Display for Saturated {
 impl std::error::Error for Saturated {}
 
 impl From<Saturated> for Error {
-    fn from(saturated: Saturated) -> Error {
-        Error::Other(saturated.into())
+    fn from(error: Saturated) -> Error {
+        Error::Other(error.into())
     }
 }
 

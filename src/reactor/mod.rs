@@ -361,6 +361,15 @@ where
     task::spawn(&Reactor::current(), future)
 }
 
+/// A random number from the core's own generator, which is seeded by the kernel. In a simulation it
+/// follows from the seed, so that a run can be repeated. Not for keys.
+///
+/// # Panics
+/// Outside of a reactor.
+pub fn random() -> u64 {
+    Reactor::current().driver(|driver| driver.random())
+}
+
 /// Waits until the engine begins to stop (a signal, or `Handle::stop`). A task that serves no
 /// client of its own should end then; those that have not are dropped when all connections are
 /// gone, at the latest after `SKYRING_DRAIN`.

@@ -16,6 +16,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use super::inbox::Inbox;
 use super::metrics::Counts;
 use super::{CURRENT, Reactor};
+use crate::error::Error;
 use crate::memory::slots::{Key, Slots};
 
 pub(crate) type Boxed = Pin<Box<dyn Future<Output = ()>>>;
@@ -224,6 +225,12 @@ impl fmt::Display for JoinError {
 }
 
 impl std::error::Error for JoinError {}
+
+impl From<JoinError> for Error {
+    fn from(error: JoinError) -> Error {
+        Error::Other(error.into())
+    }
+}
 
 /// A hold on a spawned task: await it for its result. Dropping it lets the task run on.
 pub struct JoinHandle<T> {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::Reactor;
 use crate::clock::Now;
 use crate::driver::operation::Wait;
+use crate::error::Error;
 use crate::memory::wheel::{self, TimerKey};
 
 /// What a timer does when its time has come.
@@ -136,6 +137,12 @@ impl fmt::Display for Elapsed {
 }
 
 impl std::error::Error for Elapsed {}
+
+impl From<Elapsed> for Error {
+    fn from(error: Elapsed) -> Error {
+        Error::Other(error.into())
+    }
+}
 
 /// Runs `future` for at most `limit`, then drops it.
 ///

@@ -92,6 +92,7 @@ impl Kernel {
     }
 
     /// Until when the core sleeps, if it does so by the clock.
+    #[cfg(test)]
     pub(crate) fn sleeps_until(&self) -> Option<Now> {
         self.world.sleeps_until(self.core)
     }

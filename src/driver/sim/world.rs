@@ -93,17 +93,12 @@ impl World {
     }
 
     /// Until when the core sleeps, if it does so by the clock.
+    #[cfg(test)]
     pub(crate) fn sleeps_until(&self, core: usize) -> Option<Now> {
         match self.0.borrow().cores[core].sleep {
             Sleep::Until(deadline) => Some(deadline),
             Sleep::Awake | Sleep::Forever | Sleep::Gone => None,
         }
-    }
-
-    /// The time to which [`World::advance`] would move: the next delivery or the first deadline of
-    /// a sleeper. `None`: nothing will ever happen by itself.
-    pub(crate) fn next_event(&self) -> Option<Now> {
-        self.0.borrow().next_event()
     }
 
     /// Ends a round of turns. When a core `ran`, that has taken [`Faults::round_time`], so that one

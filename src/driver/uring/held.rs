@@ -29,7 +29,7 @@ pub(super) enum Held {
     /// A send: the entry points at the box, or at the only piece of its chain.
     Message(Box<Message>),
     /// The address of a connect.
-    Address(Box<SocketAddrAny>),
+    Address(#[expect(dead_code, reason = "the kernel reads it")] Box<SocketAddrAny>),
 }
 
 /// A send. Of several pieces the header points at the vectors, these at the pieces of the chain.
@@ -40,9 +40,19 @@ pub(super) struct Message {
     chain: Chain,
 }
 
-impl Message {
-    fn take(spare: &mut Vec<Box<Message>>) -> Box<Message> {
-        spare.pop().unwrap_or_else(|| {
+/// Messages at rest, for the next sends.
+#[derive(Default)]
+pub(super) struct Spare(
+    #[expect(
+        clippy::vec_box,
+        reason = "entries point at the boxes, which go in and out as they are"
+    )]
+    Vec<Box<Message>>,
+);
+
+impl Spare {
+    fn take(&mut self) -> Box<Message> {
+        self.0.pop().unwrap_or_else(|| {
             Box::new(Message {
                 header: empty_header(),
                 vectors: Vec::new(),
@@ -52,6 +62,14 @@ impl Message {
         })
     }
 
+    fn give(&mut self, message: Box<Message>) {
+        if self.0.len() < SPARE_MAX {
+            self.0.push(message);
+        }
+    }
+}
+
+impl Message {
     /// Points the header at the pieces of `chain`, which this owns from now on.
     fn load(&mut self, chain: Chain, to: Option<SocketAddr>) {
         self.chain = chain;
@@ -73,13 +91,11 @@ impl Message {
 
 impl Held {
     /// The chain of a send that has completed.
-    pub(super) fn take_chain(&mut self, spare: &mut Vec<Box<Message>>) -> Chain {
+    pub(super) fn take_chain(&mut self, spare: &mut Spare) -> Chain {
         match mem::replace(self, Held::Nothing) {
             Held::Message(mut message) => {
                 let chain = mem::take(&mut message.chain);
-                if spare.len() < SPARE_MAX {
-                    spare.push(message);
-                }
+                spare.give(message);
                 chain
             }
             Held::Nothing | Held::Address(_) => unreachable!("a send holds a chain"),
@@ -93,8 +109,8 @@ fn empty_header() -> libc::msghdr {
 }
 
 /// The entry that sends the front of `chain`, and what must be held for it.
-pub(super) fn send(fd: i32, chain: Chain, spare: &mut Vec<Box<Message>>) -> (Held, squeue::Entry) {
-    let mut message = Message::take(spare);
+pub(super) fn send(fd: i32, chain: Chain, spare: &mut Spare) -> (Held, squeue::Entry) {
+    let mut message = spare.take();
     if chain.pieces() == 1 {
         message.chain = chain;
         let piece = message.chain.slices().next().expect("there is one");
@@ -112,9 +128,9 @@ pub(super) fn send_to(
     fd: i32,
     chain: Chain,
     to: SocketAddr,
-    spare: &mut Vec<Box<Message>>,
+    spare: &mut Spare,
 ) -> (Held, squeue::Entry) {
-    let mut message = Message::take(spare);
+    let mut message = spare.take();
     message.load(chain, Some(to));
     let flags = libc::MSG_NOSIGNAL as u32;
     let entry = opcode::SendMsg::new(Fd(fd), &message.header).flags(flags).build();

@@ -22,7 +22,7 @@ use io_uring::{IoUring, cqueue, opcode, squeue};
 use rustix::event::EventfdFlags;
 use rustix::io::Errno;
 
-use self::held::{Held, Message};
+use self::held::{Held, Spare};
 use super::bell::Bell;
 use super::operation::{Completion, Descriptor, Event, Operation, Wait};
 use super::token::{Kind, Token};
@@ -62,7 +62,7 @@ pub(crate) struct Ring {
     /// By slot of the token: what an operation in flight owns.
     held: Vec<Held>,
     /// Gathered sends that are at rest, for the next ones.
-    spare: Vec<Box<Message>>,
+    spare: Spare,
     /// The shape of a received datagram; the kernel copies it when the operation is armed.
     datagram: Box<libc::msghdr>,
     /// Operations whose last completion has not come.
@@ -90,7 +90,7 @@ impl Ring {
             bell: Arc::new(Bell::event(event)),
             bell_value: Box::new(0),
             held: Vec::new(),
-            spare: Vec::new(),
+            spare: Spare::default(),
             datagram: Box::new(held::datagram_shape()),
             in_flight: 0,
             closing: false,
@@ -99,11 +99,6 @@ impl Ring {
         };
         this.arm_bell();
         Ok(this)
-    }
-
-    /// How many entries the kernel granted: submissions and completions.
-    pub(crate) fn granted(&self) -> (u32, u32) {
-        (self.ring.params().sq_entries(), self.ring.params().cq_entries())
     }
 
     pub(crate) fn bell(&self) -> Arc<Bell> {
@@ -280,7 +275,7 @@ fn finish(
     entry: &cqueue::Entry,
     pool: &Pool,
     held: &mut [Held],
-    spare: &mut Vec<Box<Message>>,
+    spare: &mut Spare,
     more: bool,
 ) -> Event {
     let result = match entry.result() {

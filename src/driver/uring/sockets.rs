@@ -38,24 +38,27 @@ fn bind(socket: &OwnedFd, address: &Address) -> rustix::io::Result<()> {
 
 /// A fresh socket for `connect` or datagrams to and from addresses like this.
 pub(crate) fn open(address: &Address, protocol: Protocol) -> io::Result<Descriptor> {
+    Ok(Descriptor(socket(address, protocol)?.into_raw_fd()))
+}
+
+fn socket(address: &Address, protocol: Protocol) -> rustix::io::Result<OwnedFd> {
     let kind = match protocol {
         Protocol::Stream => SocketType::STREAM,
         Protocol::Datagram => SocketType::DGRAM,
     };
-    let socket = net::socket_with(family(address), kind, SocketFlags::CLOEXEC, None)?;
-    Ok(Descriptor(socket.into_raw_fd()))
+    net::socket_with(family(address), kind, SocketFlags::CLOEXEC, None)
 }
 
 /// A datagram socket that is bound to `address`.
 pub(crate) fn bind_datagram(address: &Address) -> io::Result<Descriptor> {
-    let socket = net::socket_with(family(address), SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    let socket = socket(address, Protocol::Datagram)?;
     bind(&socket, address)?;
     Ok(Descriptor(socket.into_raw_fd()))
 }
 
 /// A listener on `address`.
 pub(crate) fn listen(address: &Address, options: ListenOptions) -> io::Result<Descriptor> {
-    let socket = net::socket_with(family(address), SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let socket = socket(address, Protocol::Stream)?;
     if let Address::Inet(_) = address {
         sockopt::set_socket_reuseaddr(&socket, true)?;
         sockopt::set_socket_reuseport(&socket, options.shared)?;
