@@ -95,6 +95,12 @@ impl Connection {
         if self.read_ended.replace(true) {
             return;
         }
+        let why = match (why, self.broken()) {
+            // A send has met the error, which the kernel tells but once; the receive after it
+            // finds an end that the peer never sent. EPIPE is a reset after the peer's true end.
+            (Ok(()), Some(error)) if error != Errno::PIPE => Err(error),
+            (why, _) => why,
+        };
         if let Err(error) = why {
             self.fail_writes(error);
         }
