@@ -84,6 +84,18 @@ impl<'a, const N: usize> From<&'a [u8; N]> for Payload<'a> {
     }
 }
 
+impl<'a> From<&'a Vec<u8>> for Payload<'a> {
+    fn from(bytes: &'a Vec<u8>) -> Self {
+        Payload::Slice(bytes)
+    }
+}
+
+impl<'a> From<&'a String> for Payload<'a> {
+    fn from(text: &'a String) -> Self {
+        Payload::Slice(text.as_bytes())
+    }
+}
+
 impl<'a> From<&'a str> for Payload<'a> {
     fn from(text: &'a str) -> Self {
         Payload::Slice(text.as_bytes())
