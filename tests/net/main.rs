@@ -7,4 +7,5 @@ mod ending;
 mod reading;
 mod support;
 mod unix;
+mod weather;
 mod writing;
