@@ -78,6 +78,7 @@ impl Output {
     ///
     /// # Errors
     /// [`SendError::Full`] when the cap would be passed; nothing is queued.
+    #[inline]
     pub(crate) fn push(
         &mut self,
         head: &[u8],
@@ -116,6 +117,7 @@ impl Output {
         Ok(self.grown(len))
     }
 
+    #[inline]
     fn admit(&self, len: usize) -> Result<(), SendError> {
         if len > self.bytes_max - self.bytes.min(self.bytes_max) {
             return Err(SendError::Full { queued: self.bytes, max: self.bytes_max });
@@ -123,11 +125,14 @@ impl Output {
         Ok(())
     }
 
+    #[inline]
     fn grown(&mut self, len: usize) -> Option<Backlog> {
         self.bytes += len;
-        if self.warn_bytes == 0 || self.bytes < self.warn_next {
-            return None;
-        }
+        if self.warn_bytes == 0 || self.bytes < self.warn_next { None } else { self.warn() }
+    }
+
+    #[cold]
+    fn warn(&mut self) -> Option<Backlog> {
         while self.warn_next <= self.bytes {
             self.warn_next = self.warn_next.saturating_mul(2);
         }
