@@ -130,6 +130,12 @@ impl Frame {
         joins
     }
 
+    /// Whether it is less than half of the bytes that live as long as it does.
+    #[inline]
+    pub(crate) fn is_small_part(&self) -> bool {
+        self.len < self.lease.len() / 2
+    }
+
     /// Whether the bytes lie in a block of the pool.
     pub(crate) fn is_lent(&self) -> bool {
         self.lease.is_block()
