@@ -120,6 +120,8 @@ fn open_first(
     let addresses = match listen {
         Listen::Address(text) => parse(&text)?,
         Listen::Socket(socket) => {
+            check_listens(&socket)
+                .map_err(|source| Error::Kernel { action: "use the given listener", source })?;
             let socket = Descriptor(socket.into_raw_fd());
             let address = reactor.driver(|driver| driver.local_address(socket));
             let address = address
@@ -140,6 +142,14 @@ fn open_first(
         });
     }
     Ok(opened)
+}
+
+/// An accept on a socket that does not listen would fail, and be tried again, for ever.
+fn check_listens(socket: &OwnedFd) -> std::io::Result<()> {
+    if rustix::net::sockopt::socket_acceptconn(socket)? {
+        return Ok(());
+    }
+    Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "the socket does not listen"))
 }
 
 /// Fails when another process listens there: SO_REUSEPORT alone would share the port with it in

@@ -174,24 +174,31 @@ impl Chain {
 
     /// Appends a payload between `head` and `tail`. A received frame that has just these around it
     /// goes out with them, and joins its neighbour.
+    #[inline]
     pub(crate) fn push_encoded(&mut self, head: &[u8], payload: Payload<'_>, tail: &[u8]) {
-        let payload = match payload {
+        match payload {
             Payload::Frame(frame) => match frame.into_encoded(head, tail) {
-                Ok(encoded) => return self.push_frame(encoded),
-                Err(frame) => Payload::Frame(frame),
+                Ok(encoded) => self.push_frame(encoded),
+                Err(frame) => self.push_around(head, frame.into(), tail),
             },
-            other => other,
-        };
+            other => self.push_around(head, other, tail),
+        }
+    }
+
+    #[inline(never)]
+    fn push_around(&mut self, head: &[u8], payload: Payload<'_>, tail: &[u8]) {
         self.push_slice(head);
         self.push(payload);
         self.push_slice(tail);
     }
 
+    #[inline]
     fn push_frame(&mut self, frame: Frame) {
-        if frame.is_empty() {
+        let len = frame.len();
+        if len == 0 {
             return;
         }
-        self.bytes += frame.len();
+        self.bytes += len;
         if let Some(Piece::Frame(last)) = self.pieces.back_mut()
             && last.try_join(&frame)
         {
@@ -200,7 +207,7 @@ impl Chain {
         self.push_piece(Piece::Frame(frame));
     }
 
-    #[inline]
+    #[inline(never)]
     fn push_piece(&mut self, piece: Piece) {
         if self.pieces.capacity() == 0 {
             // Most chains are one piece; the default would be four.

@@ -130,6 +130,12 @@ impl Frame {
         joins
     }
 
+    /// Whether it is less than half of the bytes that live as long as it does.
+    #[inline]
+    pub(crate) fn is_small_part(&self) -> bool {
+        self.len < self.lease.len() / 2
+    }
+
     /// Whether both lie in the same bytes.
     pub(crate) fn shares_with(&self, other: &Frame) -> bool {
         self.lease.is_same(&other.lease)

@@ -121,7 +121,8 @@ pub(crate) struct Lease(NonNull<Entry>);
 
 impl Pool {
     /// A pool of `blocks` (a power of two) of `block_bytes` each. `quota`: above that many lent
-    /// blocks, [`Pool::is_over_quota`] says to copy instead of lend.
+    /// blocks, [`Pool::is_over_quota`] says to copy instead of lend. One block is never lent for
+    /// long, whatever the quota, so that those who wait for one get one.
     pub(crate) fn new(blocks: u32, block_bytes: u32, quota: u32) -> Pool {
         assert!(blocks.is_power_of_two() && blocks <= POOL_BLOCKS_MAX, "config checks this");
         let memory = Arc::new(Memory::new(blocks as usize, block_bytes as usize));
@@ -140,7 +141,7 @@ impl Pool {
             home: RefCell::new((0..blocks as u16).rev().collect()),
             lent: Cell::new(0),
             provided: Cell::new(0),
-            quota,
+            quota: quota.min(blocks - 1),
             memory,
         });
         for entry in &core.entries {
@@ -173,6 +174,13 @@ impl Pool {
     /// Whether so many blocks are lent that new bytes are better copied.
     pub(crate) fn is_over_quota(&self) -> bool {
         self.0.lent.get() > self.0.quota
+    }
+
+    /// Whether so many blocks are with the kernel that starved receives may go on: half of them, or
+    /// as many as are there when frames hold all that they may.
+    pub(crate) fn is_replenished(&self) -> bool {
+        let enough = (self.blocks() / 2).min(self.blocks() - self.0.quota);
+        self.provided() >= enough
     }
 
     /// Where the kernel finds the buffer ring: address and number of entries.

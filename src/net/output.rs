@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 
 use crate::error::SendError;
 use crate::memory::chain::{Chain, Payload};
+use crate::memory::frame::Frame;
 
 /// Low-priority output that joins one send; what is urgent waits behind no more than this.
 const LOW_BYTES_A_SEND: usize = 64 * 1024;
@@ -78,6 +79,7 @@ impl Output {
     ///
     /// # Errors
     /// [`SendError::Full`] when the cap would be passed; nothing is queued.
+    #[inline]
     pub(crate) fn push(
         &mut self,
         head: &[u8],
@@ -86,7 +88,12 @@ impl Output {
     ) -> Result<Option<Backlog>, SendError> {
         self.admit(head.len() + payload.len() + tail.len())?;
         let before = self.high.len();
-        self.high.push_encoded(head, payload, tail);
+        match &payload {
+            Payload::Frame(frame) if self.holds_more(frame) => {
+                self.high.push_encoded(head, Payload::Slice(frame), tail);
+            }
+            _ => self.high.push_encoded(head, payload, tail),
+        }
         Ok(self.grown(self.high.len() - before))
     }
 
@@ -97,7 +104,10 @@ impl Output {
     pub(crate) fn push_low(&mut self, payload: Payload<'_>) -> Result<Option<Backlog>, SendError> {
         self.admit(payload.len())?;
         let mut chunk = Chain::default();
-        chunk.push(payload);
+        match &payload {
+            Payload::Frame(frame) if self.holds_more(frame) => chunk.push(Payload::Slice(frame)),
+            _ => chunk.push(payload),
+        }
         let len = chunk.len();
         if len > 0 {
             self.low.get_or_insert_default().chunks.push_back(chunk);
@@ -116,6 +126,14 @@ impl Output {
         Ok(self.grown(len))
     }
 
+    /// Whether a frame is better copied: the peer is behind, so it may wait for long, and it is a
+    /// small part of what it came with. The cap counts what waits, and must bound what that holds.
+    #[inline]
+    fn holds_more(&self, frame: &Frame) -> bool {
+        self.in_flight && frame.is_small_part()
+    }
+
+    #[inline]
     fn admit(&self, len: usize) -> Result<(), SendError> {
         if len > self.bytes_max - self.bytes.min(self.bytes_max) {
             return Err(SendError::Full { queued: self.bytes, max: self.bytes_max });
@@ -123,11 +141,14 @@ impl Output {
         Ok(())
     }
 
+    #[inline]
     fn grown(&mut self, len: usize) -> Option<Backlog> {
         self.bytes += len;
-        if self.warn_bytes == 0 || self.bytes < self.warn_next {
-            return None;
-        }
+        if self.warn_bytes == 0 || self.bytes < self.warn_next { None } else { self.warn() }
+    }
+
+    #[cold]
+    fn warn(&mut self) -> Option<Backlog> {
         while self.warn_next <= self.bytes {
             self.warn_next = self.warn_next.saturating_mul(2);
         }
@@ -227,6 +248,23 @@ mod tests {
         push(&mut output, "4");
         assert!(output.push_low("5".into()).is_err());
         assert!(output.push(b"", "".into(), b"").is_ok(), "nothing always fits");
+    }
+
+    #[test]
+    fn what_waits_holds_at_most_twice_its_size() {
+        let mut output = Output::new(1000, 0);
+        let received = Frame::from(b"0123456789".to_vec());
+        let mut send = |frame: Frame| {
+            output.push(b"<", frame.into(), b">").expect("below the cap");
+            output.next().map_or(0, |chain| chain.pieces())
+        };
+        assert_eq!(send(received.slice(..4)), 3, "nothing waits: it leaves as it lies");
+        assert_eq!((send(received.slice(..4)), send(received.slice(..5))), (0, 0), "in flight");
+        let sent = output.sent(Chain::default(), 6);
+        assert_eq!(sent, None);
+        let chain = output.next().expect("output waits");
+        assert_eq!(text(&chain), "<0123><01234>");
+        assert_eq!(chain.pieces(), 3, "the small part was copied, the half was not");
     }
 
     #[test]

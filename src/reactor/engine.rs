@@ -218,7 +218,8 @@ impl Handle {
         self.shared.quota.connections()
     }
 
-    /// What the cores have counted. Waits until each has answered, a turn of each.
+    /// What the cores have counted. Waits until each has answered, a turn of each; one that has
+    /// ended adds nothing.
     pub fn metrics(&self) -> Metrics {
         let (sender, answers) = sync_channel(self.inboxes.len());
         for inbox in &self.inboxes {
@@ -309,6 +310,7 @@ fn core_main(
         RingOptions { entries: settings.ring_entries, completions: settings.completion_entries() };
     let ring = Ring::new(options, pool.clone()).map_err(|source| unavailable(&source, settings))?;
     let reactor = Reactor::new(index, shared.clone(), Driver::Uring(Box::new(ring)), pool);
+    let _closing = Closing(reactor.inbox().clone());
     let set_up = catch_unwind(AssertUnwindSafe(|| set_up(&reactor, hooks)));
     let set_up = set_up.unwrap_or_else(|panic| {
         Err(Error::Reactor { core: index, message: task::message(&*panic).to_owned() })
@@ -324,6 +326,15 @@ fn core_main(
     set_up?;
     report(index, ended);
     Ok(())
+}
+
+/// Closes the door of a core that ends, by a panic too.
+struct Closing(Arc<Inbox>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 /// Runs the hooks of a core.

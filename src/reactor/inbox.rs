@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use crossbeam::queue::SegQueue;
 
@@ -22,11 +23,13 @@ enum Letter {
 pub(crate) struct Inbox {
     letters: SegQueue<Letter>,
     bell: Arc<Bell>,
+    /// The core has ended: nobody reads any more.
+    closed: AtomicBool,
 }
 
 impl Inbox {
     pub(super) fn new(bell: Arc<Bell>) -> Inbox {
-        Inbox { letters: SegQueue::new(), bell }
+        Inbox { letters: SegQueue::new(), bell, closed: AtomicBool::new(false) }
     }
 
     pub(super) fn bell(&self) -> &Bell {
@@ -38,14 +41,33 @@ impl Inbox {
     }
 
     pub(super) fn wake(&self, task: Key) {
-        self.letters.push(Letter::Wake(task));
-        self.bell.ring();
+        self.post(Letter::Wake(task));
     }
 
     /// Has the core run `work` in its next turn. Dropped unrun if the core has ended.
     pub(crate) fn send(&self, work: impl FnOnce(&Rc<Reactor>) + Send + 'static) {
-        self.letters.push(Letter::Work(Box::new(work)));
+        self.post(Letter::Work(Box::new(work)));
+    }
+
+    fn post(&self, letter: Letter) {
+        self.letters.push(letter);
+        fence(Ordering::SeqCst);
+        if self.closed.load(Ordering::Relaxed) {
+            return self.empty();
+        }
         self.bell.ring();
+    }
+
+    /// The core has ended: drops what nobody will read, now and later. Whoever waits for an answer
+    /// sees its sender go. The fences see to it that one of the two sides finds each letter.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        self.empty();
+    }
+
+    fn empty(&self) {
+        while self.letters.pop().is_some() {}
     }
 
     /// Handles what was there at the beginning; what comes meanwhile waits for the next turn.

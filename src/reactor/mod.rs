@@ -95,7 +95,7 @@ pub(crate) struct Reactor {
     parked: RefCell<VecDeque<Weak<dyn Unpark>>>,
     residents: RefCell<Slots<Rc<dyn Resident>>>,
     /// Wait for the engine to stop.
-    stopping: RefCell<Vec<Waker>>,
+    stopping: RefCell<Slots<Waker>>,
     inbox: Arc<Inbox>,
 }
 
@@ -128,7 +128,7 @@ impl Reactor {
             parked: RefCell::new(VecDeque::new()),
             // Connections are bounded for the whole engine, listeners by the user.
             residents: RefCell::new(Slots::new(usize::MAX)),
-            stopping: RefCell::new(Vec::new()),
+            stopping: RefCell::new(Slots::new(usize::MAX)),
             driver: RefCell::new(driver),
             inbox,
         })
@@ -261,14 +261,6 @@ impl Reactor {
         self.phase.get() != Phase::Running
     }
 
-    /// Wakes `waker` when the engine begins to stop.
-    pub(crate) fn wake_at_stop(&self, waker: &Waker) {
-        let mut waiting = self.stopping.borrow_mut();
-        if !waiting.iter().any(|other| other.will_wake(waker)) {
-            waiting.push(waker.clone());
-        }
-    }
-
     /// Begins to stop: nothing new is taken, what was begun has until `deadline`.
     pub(crate) fn drain(&self, deadline: Now) {
         match self.phase.get() {
@@ -278,7 +270,8 @@ impl Reactor {
             }
             Phase::Stopping(_) => return,
         }
-        let waiting = std::mem::take(&mut *self.stopping.borrow_mut());
+        let waiting: Vec<Waker> =
+            self.stopping.borrow().iter().map(|(_, waker)| waker.clone()).collect();
         waiting.into_iter().for_each(Waker::wake);
         for resident in self.residents() {
             resident.drain();
@@ -374,13 +367,39 @@ pub fn random() -> u64 {
 /// client of its own should end then; those that have not are dropped when all connections are
 /// gone, at the latest after `SKYRING_DRAIN`.
 pub async fn stopping() {
-    let reactor = Reactor::current();
+    let mut place = AtStop { reactor: Reactor::current(), key: None };
     std::future::poll_fn(|cx| {
-        if reactor.is_stopping() {
+        if place.reactor.is_stopping() {
             return std::task::Poll::Ready(());
         }
-        reactor.wake_at_stop(cx.waker());
+        place.wake(cx.waker());
         std::task::Poll::Pending
     })
     .await;
+}
+
+/// A place among those who wait for the stop, given back when the wait is over or given up: waits
+/// of clients that are long gone must not add up.
+struct AtStop {
+    reactor: Rc<Reactor>,
+    key: Option<Key>,
+}
+
+impl AtStop {
+    fn wake(&mut self, waker: &Waker) {
+        let waker = waker.clone();
+        let mut waiting = self.reactor.stopping.borrow_mut();
+        let before = self.key.and_then(|key| waiting.remove(key));
+        self.key = waiting.insert(waker).ok();
+        drop(waiting);
+        drop(before); // outside of the borrow
+    }
+}
+
+impl Drop for AtStop {
+    fn drop(&mut self) {
+        let Some(key) = self.key else { return };
+        let before = self.reactor.stopping.borrow_mut().remove(key);
+        drop(before); // outside of the borrow
+    }
 }

@@ -132,10 +132,9 @@ impl Reactor {
     }
 
     /// Re-arms starved receives, no more of them than blocks came home: all at once would only
-    /// starve again. Waits until half of the pool is there.
+    /// starve again. Waits until the pool is replenished.
     fn unpark(&self) {
-        if self.parked.borrow().is_empty() || self.pool.provided() < self.pool.blocks().div_ceil(2)
-        {
+        if self.parked.borrow().is_empty() || !self.pool.is_replenished() {
             return;
         }
         for _ in 0..self.pool.provided() {

@@ -16,7 +16,7 @@ use crate::reactor::Reactor;
 /// Messages that a fresh mailbox has room for.
 const ROOM_FIRST: usize = 2;
 /// An empty mailbox keeps room for this many messages; what a burst needed beyond is given back.
-const ROOM_KEPT: usize = 16;
+const ROOM_KEPT: usize = 64;
 
 /// The messages of one service.
 pub(crate) struct Mailbox<M> {

@@ -36,6 +36,28 @@ fn an_empty_ring_refuses_and_recovers() {
 }
 
 #[test]
+fn a_pool_lent_to_its_quota_still_feeds_the_starved() {
+    for quota in 0..=4 {
+        let pool = Pool::new(4, 4096, quota);
+        pool.provide();
+        let mut held = Vec::new();
+        while let Some(lease) = pool.fill(b"x") {
+            if !pool.is_over_quota() {
+                held.push(lease);
+            } else if pool.provided() == 0 {
+                break;
+            } else {
+                drop(lease);
+                break;
+            }
+        }
+        pool.provide();
+        assert!(pool.provided() > 0 && pool.is_replenished(), "quota {quota}");
+        assert_eq!(held.len(), quota.min(3) as usize);
+    }
+}
+
+#[test]
 fn blocks_survive_many_rounds_in_order() {
     let pool = pool(4);
     for round in 0..200_000u32 {
