@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::driver::operation::{Address, Descriptor};
 use crate::error::{Error, Result};
-use crate::net::acceptor::{Acceptor, OnAccept};
+use crate::net::acceptor::{Acceptor, OnAccept, check_listens};
 use crate::reactor::Reactor;
 use crate::reactor::engine::Core;
 
@@ -142,14 +142,6 @@ fn open_first(
         });
     }
     Ok(opened)
-}
-
-/// An accept on a socket that does not listen would fail, and be tried again, for ever.
-fn check_listens(socket: &OwnedFd) -> std::io::Result<()> {
-    if rustix::net::sockopt::socket_acceptconn(socket)? {
-        return Ok(());
-    }
-    Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "the socket does not listen"))
 }
 
 /// Fails when another process listens there: SO_REUSEPORT alone would share the port with it in

@@ -4,6 +4,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -233,6 +234,14 @@ impl Resident for Acceptor {
     fn abort(self: Rc<Self>) {
         self.close();
     }
+}
+
+/// An accept on a socket that does not listen would fail, and be tried again, for ever.
+pub(crate) fn check_listens(socket: &OwnedFd) -> io::Result<()> {
+    if rustix::net::sockopt::socket_acceptconn(socket)? {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "the socket does not listen"))
 }
 
 /// Whether an accept failed for want of something that may come back.

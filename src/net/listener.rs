@@ -1,12 +1,13 @@
 //! Listeners that hand out parked connections.
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{IntoRawFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
 
-use super::acceptor::Acceptor;
+use super::acceptor::{Acceptor, check_listens};
 use super::connection::Connection;
 use super::error::AcceptError;
 use super::resolve::Endpoint;
@@ -31,15 +32,22 @@ impl Door {
         Acceptor::open(&reactor, address, shared, None).map(Door)
     }
 
-    fn adopt(socket: OwnedFd) -> Result<Door> {
+    /// `is_inet`: what kind of address the socket must have.
+    fn adopt(socket: OwnedFd, is_inet: bool) -> Result<Door> {
+        const ACTION: &str = "use the given listener";
         let reactor = Reactor::current();
+        check_listens(&socket).map_err(|source| Error::Kernel { action: ACTION, source })?;
         let socket = Descriptor(socket.into_raw_fd());
         let address = reactor.driver(|driver| driver.local_address(socket));
+        let address = address.and_then(|address| match address.inet().is_some() == is_inet {
+            true => Ok(address),
+            false => Err(io::Error::new(io::ErrorKind::InvalidInput, "another kind of address")),
+        });
         match address {
             Ok(address) => Ok(Door(Acceptor::adopt(&reactor, socket, address, None))),
             Err(source) => {
                 reactor.close(socket);
-                Err(Error::Kernel { action: "use the given listener", source })
+                Err(Error::Kernel { action: ACTION, source })
             }
         }
     }
@@ -115,12 +123,12 @@ impl TcpListener {
     /// Accepts on a socket that listens already, as one inherited from a service manager.
     ///
     /// # Errors
-    /// [`Error::Kernel`] when the kernel does not know the socket's address.
+    /// [`Error::Kernel`] when the socket does not listen, or on another kind of address.
     ///
     /// # Panics
     /// Outside of a reactor.
     pub fn from_std(listener: std::net::TcpListener) -> Result<TcpListener> {
-        Door::adopt(listener.into()).map(TcpListener)
+        Door::adopt(listener.into(), true).map(TcpListener)
     }
 
     /// The next connection. It is parked: nothing is received until its first read.
@@ -175,12 +183,12 @@ impl UnixListener {
     /// Accepts on a socket that listens already. Its file stays when it closes.
     ///
     /// # Errors
-    /// [`Error::Kernel`] when the kernel does not know the socket's address.
+    /// [`Error::Kernel`] when the socket does not listen, or on another kind of address.
     ///
     /// # Panics
     /// Outside of a reactor.
     pub fn from_std(listener: std::os::unix::net::UnixListener) -> Result<UnixListener> {
-        Door::adopt(listener.into()).map(UnixListener)
+        Door::adopt(listener.into(), false).map(UnixListener)
     }
 
     /// The next connection. It is parked: nothing is received until its first read.

@@ -115,14 +115,24 @@ impl Output {
         Ok(self.grown(len))
     }
 
-    /// Queues a chain of normal priority, whole.
+    /// Queues several payloads one behind the other: all of them or none.
     ///
     /// # Errors
     /// As [`Output::push`].
-    pub(crate) fn push_chain(&mut self, mut chain: Chain) -> Result<Option<Backlog>, SendError> {
-        let len = chain.len();
+    pub(crate) fn push_all(
+        &mut self,
+        payloads: Vec<Payload<'_>>,
+    ) -> Result<Option<Backlog>, SendError> {
+        let len = payloads.iter().map(Payload::len).sum();
         self.admit(len)?;
-        self.high.append(&mut chain);
+        for payload in payloads {
+            match &payload {
+                Payload::Frame(frame) if self.holds_more(frame) => {
+                    self.high.push(Payload::Slice(frame));
+                }
+                _ => self.high.push(payload),
+            }
+        }
         Ok(self.grown(len))
     }
 

@@ -180,6 +180,9 @@ fn a_listener_of_std_is_taken_over() {
         assert_eq!(listener.local(), address);
         let _peer = connect(address).expect("the backlog takes it");
         listener.accept().await.expect("accepted");
+        let stream = std::os::fd::OwnedFd::from(connect(address).expect("it listens"));
+        let error = TcpListener::from_std(stream.into()).expect_err("a stream");
+        assert!(error.to_string().contains("does not listen"), "{error}");
     });
 }
 

@@ -37,10 +37,10 @@ impl Connection {
         self.queued_with(queued)
     }
 
-    /// As `write`, for several payloads that were joined to one chain: all of it or nothing.
-    pub(crate) fn write_chain(self: &Rc<Self>, chain: Chain) -> Result<(), SendError> {
+    /// As `write`, for several payloads one behind the other: all of them or none.
+    pub(crate) fn write_all(self: &Rc<Self>, payloads: Vec<Payload<'_>>) -> Result<(), SendError> {
         self.check_writable()?;
-        let queued = self.output.borrow_mut().push_chain(chain);
+        let queued = self.output.borrow_mut().push_all(payloads);
         self.queued_with(queued)
     }
 

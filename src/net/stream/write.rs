@@ -4,7 +4,7 @@ use std::future::poll_fn;
 
 use super::Stream;
 use crate::error::SendError;
-use crate::memory::chain::{Chain, Payload};
+use crate::memory::chain::Payload;
 use crate::net::error::FlushError;
 use crate::net::output::Backlog;
 
@@ -37,9 +37,8 @@ impl Stream {
         &self,
         payloads: impl IntoIterator<Item = Payload<'a>>,
     ) -> Result<(), SendError> {
-        let mut chain = Chain::default();
-        payloads.into_iter().for_each(|payload| chain.push(payload));
-        self.side.connection.write_chain(chain)
+        // Collected first: the iterator is the user's code, and may write itself.
+        self.side.connection.write_all(payloads.into_iter().collect())
     }
 
     /// As [`write`](Stream::write), behind everything of normal priority: it leaves when nothing
