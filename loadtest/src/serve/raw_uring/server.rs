@@ -10,8 +10,9 @@ use io_uring::types::{CancelBuilder, Fd};
 use io_uring::{CompletionQueue, EnterFlags, IoUring, SubmissionQueue, Submitter, cqueue, opcode};
 use slab::Slab;
 
-use super::blocks::{Blocks, BufferRing, GROUP};
-use super::connection::{Connection, GATHER_MAX, Output, Own, Pieces, Store};
+use super::blocks::{Blocks, GROUP};
+use super::bundle::group;
+use super::connection::{Connection, Output, Own, Pieces, Store};
 use super::modes::{Modes, Receive, Send};
 use crate::framing::Framing;
 
@@ -36,13 +37,13 @@ fn user_data(kind: Kind, slot: usize) -> u64 {
 }
 
 pub(super) struct Server<'ring> {
-    submitter: Submitter<'ring>,
+    pub(super) submitter: Submitter<'ring>,
     submissions: SubmissionQueue<'ring>,
     completions: CompletionQueue<'ring>,
     listener: TcpListener,
     framing: Framing,
     modes: Modes,
-    connections: Slab<Connection>,
+    pub(super) connections: Slab<Connection>,
     blocks: Blocks,
     /// Slots to look at before the next enter.
     touched: Vec<usize>,
@@ -370,32 +371,4 @@ impl<'ring> Server<'ring> {
             self.accept();
         }
     }
-
-    /// Gives a connection its own group to send bundles from. Without memory for it, or on an
-    /// older kernel, the connection gathers.
-    fn add_bundle(&mut self, slot: usize) {
-        if let Store::Pieces(pieces) = &mut self.connections[slot].store {
-            let ring = BufferRing::new(GATHER_MAX as u16);
-            // SAFETY: `remove` unregisters the group before the ring is dropped, and what is put
-            // into it are pieces, which stay until their send's end.
-            let registered = unsafe { ring.register(&self.submitter, group(slot)) };
-            pieces.bundle = registered.is_ok().then_some(ring);
-        }
-    }
-
-    /// After a short send nobody knows what the group still holds: it is emptied.
-    fn reset_bundle(&mut self, slot: usize) {
-        let Store::Pieces(pieces) = &mut self.connections[slot].store else { return };
-        let Some(mut ring) = pieces.bundle.take() else { return };
-        self.submitter.unregister_buf_ring(group(slot)).expect("it was registered");
-        ring.clear();
-        // SAFETY: as in `add_bundle`.
-        let registered = unsafe { ring.register(&self.submitter, group(slot)) };
-        pieces.bundle = registered.is_ok().then_some(ring);
-    }
-}
-
-/// The buffer group of a connection; beyond the last number, one that cannot be registered.
-fn group(slot: usize) -> u16 {
-    u16::try_from(slot + 1).unwrap_or(GROUP)
 }
