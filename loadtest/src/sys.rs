@@ -74,6 +74,8 @@ pub struct Ring {
     ring: IoUring,
     slots: Vec<Slot>,
     in_flight: usize,
+    /// Whether something asked for must reach the kernel at once.
+    is_pressing: bool,
     completions: VecDeque<cqueue::Entry>,
 }
 
@@ -98,7 +100,13 @@ impl Ring {
         // Deferred task work came with 6.1; without it the ring is only slower.
         let ring = build(true).or_else(|_| build(false)).map_err(worded)?;
         let completions = VecDeque::with_capacity(completions as usize);
-        Ok(Self { ring, slots: Vec::with_capacity(sockets), in_flight: 0, completions })
+        Ok(Self {
+            ring,
+            slots: Vec::with_capacity(sockets),
+            in_flight: 0,
+            is_pressing: false,
+            completions,
+        })
     }
 
     /// Adds a socket with a receive buffer of `receive_bytes`; returns its number.
@@ -132,8 +140,10 @@ impl Ring {
         unsafe { self.push(entry, CONNECT, slot) };
     }
 
-    /// Asks for one [`Event::Received`]; bytes that were not consumed stay in front.
-    pub fn receive(&mut self, slot: usize) {
+    /// Asks for one [`Event::Received`]; bytes that were not consumed stay in front. If none is
+    /// awaited, the kernel hears of it with the next send, which saves a call for each reply.
+    pub fn receive(&mut self, slot: usize, is_awaited: bool) {
+        self.is_pressing |= is_awaited;
         let state = &mut self.slots[slot];
         assert!(!state.is_receiving, "one receive at a time owns the buffer");
         state.received.copy_within(state.taken..state.filled, 0);
@@ -190,6 +200,7 @@ impl Ring {
     /// # Errors
     /// The kernel's; an interrupted call is none.
     pub fn submit(&mut self) -> io::Result<()> {
+        self.is_pressing = false;
         ended(self.ring.submit())
     }
 
@@ -201,21 +212,19 @@ impl Ring {
         if !self.completions.is_empty() || !self.ring.completion().is_empty() {
             return self.submit();
         }
+        self.is_pressing = false;
         let timeout = Timespec::from(at_most);
         ended(self.ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&timeout)))
     }
 
-    /// Hands over what was asked for and looks for events without sleeping; without a system call
+    /// Hands over what is pressing and looks for events without sleeping; without a system call
     /// when there is neither.
     ///
     /// # Errors
     /// The kernel's.
     #[inline]
     pub fn poll(&mut self) -> io::Result<bool> {
-        let submissions = self.ring.submission();
-        let is_needed = submissions.taskrun() || !submissions.is_empty();
-        drop(submissions);
-        if is_needed {
+        if self.is_pressing || self.ring.submission().taskrun() {
             self.submit()?;
         }
         Ok(!self.completions.is_empty() || !self.ring.completion().is_empty())
@@ -261,6 +270,7 @@ impl Ring {
     }
 
     fn push_send(&mut self, slot: usize) {
+        self.is_pressing = true;
         let state = &mut self.slots[slot];
         let rest = &state.sending[state.sent..];
         let entry =
@@ -374,7 +384,7 @@ mod tests {
         let (ours, mut theirs) = UnixStream::pair().expect("a pair of sockets");
         let mut ring = Ring::new(1).expect("a ring");
         let slot = ring.add(ours.into(), 8);
-        ring.receive(slot);
+        ring.receive(slot, true);
         ring.send(slot, &mut b"hello".to_vec());
         assert!(ring.is_sending(slot));
         assert_eq!(next(&mut ring), (slot, Event::Sent(0)));
@@ -384,7 +394,7 @@ mod tests {
         theirs.write_all(b"abcdef").expect("room in the socket");
         assert_eq!(next(&mut ring), (slot, Event::Received(6)));
         ring.consume(slot, 4);
-        ring.receive(slot);
+        ring.receive(slot, true);
         assert_eq!(ring.received(slot), b"ef", "what was not consumed moves to the front");
         drop(theirs);
         assert_eq!(next(&mut ring), (slot, Event::Received(0)));
@@ -411,7 +421,7 @@ mod tests {
         let (ours, _theirs) = UnixStream::pair().expect("a pair of sockets");
         let mut ring = Ring::new(1).expect("a ring");
         let slot = ring.add(ours.into(), 64);
-        ring.receive(slot);
+        ring.receive(slot, true);
         ring.submit().expect("a submit");
         drop(ring);
     }

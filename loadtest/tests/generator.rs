@@ -48,7 +48,8 @@ fn two_generators_take_turns_on_one_thread() {
             let slice = slice.expect("the slice runs");
             assert_eq!(slice.errors.total(), 0, "{:?}", slice.errors);
             assert_eq!(slice.answered, slice.due, "drained at its end");
-            assert_eq!(slice.answered, slice.answered_in_all);
+            // A closed loop's last requests may leave just after the measured time.
+            assert!((0..=6).contains(&(slice.answered_in_all - slice.answered)));
             assert_eq!(slice.response.count(), slice.answered);
             assert!(slice.cpu.run_ns > 0 && slice.measured == Duration::from_millis(30));
             *sum += slice.answered;

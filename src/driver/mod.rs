@@ -5,6 +5,7 @@ pub(crate) mod bell;
 pub(crate) mod errno;
 pub(crate) mod operation;
 pub(crate) mod probe;
+pub(crate) mod sim;
 pub(crate) mod token;
 pub(crate) mod unavailable;
 pub(crate) mod uring;
@@ -23,6 +24,8 @@ use crate::clock::Now;
 pub(crate) enum Driver {
     /// An io_uring of this thread.
     Uring(Box<uring::Ring>),
+    /// A core of a simulated world.
+    Sim(Box<sim::Kernel>),
 }
 
 /// Calls the same method of whichever kernel it is.
@@ -30,6 +33,7 @@ macro_rules! each {
     ($driver:expr, $kernel:ident => $call:expr) => {
         match $driver {
             Driver::Uring($kernel) => $call,
+            Driver::Sim($kernel) => $call,
         }
     };
 }
@@ -95,6 +99,7 @@ impl Driver {
     pub(crate) fn open(&mut self, address: &Address, protocol: Protocol) -> io::Result<Descriptor> {
         match self {
             Driver::Uring(_) => uring::sockets::open(address, protocol),
+            Driver::Sim(kernel) => kernel.open(address, protocol),
         }
     }
 
@@ -102,6 +107,7 @@ impl Driver {
     pub(crate) fn bind_datagram(&mut self, address: &Address) -> io::Result<Descriptor> {
         match self {
             Driver::Uring(_) => uring::sockets::bind_datagram(address),
+            Driver::Sim(kernel) => kernel.bind_datagram(address),
         }
     }
 
@@ -113,6 +119,7 @@ impl Driver {
     ) -> io::Result<Descriptor> {
         match self {
             Driver::Uring(_) => uring::sockets::listen(address, options),
+            Driver::Sim(kernel) => kernel.listen(address, options),
         }
     }
 
@@ -120,6 +127,7 @@ impl Driver {
     pub(crate) fn duplicate(&mut self, socket: Descriptor) -> io::Result<Descriptor> {
         match self {
             Driver::Uring(_) => uring::sockets::duplicate(socket),
+            Driver::Sim(kernel) => kernel.duplicate(socket),
         }
     }
 
@@ -127,6 +135,7 @@ impl Driver {
     pub(crate) fn probe_free(&mut self, address: &Address) -> io::Result<()> {
         match self {
             Driver::Uring(_) => uring::sockets::probe_free(address),
+            Driver::Sim(kernel) => kernel.probe_free(address),
         }
     }
 
@@ -134,6 +143,7 @@ impl Driver {
     pub(crate) fn local_address(&self, socket: Descriptor) -> io::Result<Address> {
         match self {
             Driver::Uring(_) => uring::sockets::local_address(socket),
+            Driver::Sim(kernel) => kernel.local_address(socket),
         }
     }
 
@@ -141,6 +151,7 @@ impl Driver {
     pub(crate) fn peer_address(&self, socket: Descriptor) -> io::Result<Address> {
         match self {
             Driver::Uring(_) => uring::sockets::peer_address(socket),
+            Driver::Sim(kernel) => kernel.peer_address(socket),
         }
     }
 
@@ -148,6 +159,7 @@ impl Driver {
     pub(crate) fn set_nodelay(&mut self, socket: Descriptor, on: bool) -> io::Result<()> {
         match self {
             Driver::Uring(_) => uring::sockets::set_nodelay(socket, on),
+            Driver::Sim(kernel) => kernel.set_nodelay(socket, on),
         }
     }
 
@@ -155,6 +167,7 @@ impl Driver {
     pub(crate) fn shutdown(&mut self, socket: Descriptor, how: Shutdown) -> io::Result<()> {
         match self {
             Driver::Uring(_) => uring::sockets::shutdown(socket, how),
+            Driver::Sim(kernel) => kernel.shutdown(socket, how),
         }
     }
 
@@ -162,6 +175,7 @@ impl Driver {
     pub(crate) fn set_abortive(&mut self, socket: Descriptor) -> io::Result<()> {
         match self {
             Driver::Uring(_) => uring::sockets::set_abortive(socket),
+            Driver::Sim(kernel) => kernel.set_abortive(socket),
         }
     }
 }

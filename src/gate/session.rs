@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
 
 use rustix::io::Errno;
@@ -13,6 +12,7 @@ use super::cutter::{Cut, Cutter};
 use crate::memory::frame::Frame;
 use crate::net::connection::{Connection, Receiver};
 use crate::net::output::Backlog;
+use crate::reactor::{Reactor, guarded};
 use crate::service::mailbox::{Deliver, Local, Mailbox, Undelivered};
 use crate::wire::{FrameError, Framing};
 
@@ -22,7 +22,7 @@ enum Event<M> {
     Message(M),
     Backlog(Backlog),
     /// The last one.
-    Ended(Disconnect),
+    Ended(Box<Disconnect>),
 }
 
 struct Session<M> {
@@ -35,7 +35,7 @@ struct Session<M> {
     /// Payload bytes in the mailbox.
     unread_bytes: Cell<usize>,
     /// Why no more will come, once that is known; told when everything before is in the mailbox.
-    ending: RefCell<Option<Disconnect>>,
+    ending: RefCell<Option<Box<Disconnect>>>,
     ended: Cell<bool>,
 }
 
@@ -61,13 +61,14 @@ pub(super) fn start<A, M>(
     });
     let client = Client::new(connection.clone(), framing);
     let door: Weak<Session<M>> = Rc::downgrade(&session);
-    let made = catch_unwind(AssertUnwindSafe(|| make(&client, Local::new(door))));
-    let Ok(agent) = made else {
-        reactor.metrics.panics.add(1);
-        tracing::error!(client = %client.id(), "the maker of agents panicked");
-        return connection.close();
+    let made = guarded(&reactor.metrics, "the maker of agents panicked", || {
+        make(&client, Local::new(door))
+    });
+    let Some(agent) = made else {
+        return drop(Closing(session));
     };
-    let task = reactor.spawn_boxed(Box::pin(serve(session.clone(), client, Shield(Some(agent)))));
+    let agent = Shield { agent: Some(agent), reactor: reactor.clone() };
+    let task = reactor.spawn_boxed(Box::pin(serve(session.clone(), client, agent)));
     session.mailbox.bind(task);
     connection.attach(session);
     connection.resume();
@@ -81,7 +82,7 @@ where
 {
     // Dropped on every way out: the end, a panic, the stop of the engine.
     let session = Closing(session);
-    let agent = agent.0.as_mut().expect("taken when dropped");
+    let agent = agent.agent.as_mut().expect("taken when dropped");
     loop {
         let result = match session.0.next().await {
             Event::Frame(frame) => agent.frame(&client, frame).await,
@@ -89,7 +90,7 @@ where
             Event::Backlog(backlog) => agent.backlog(&client, backlog).await,
             Event::Ended(why) => {
                 tracing::debug!(client = %client.id(), %why, "disconnected");
-                return agent.disconnected(&client, why).await;
+                return agent.disconnected(&client, *why).await;
             }
         };
         if let Err(error) = result {
@@ -100,14 +101,16 @@ where
 }
 
 /// An agent's state. If dropping it panics while its task unwinds already, the program must live.
-struct Shield<A>(Option<A>);
+struct Shield<A> {
+    agent: Option<A>,
+    reactor: Rc<Reactor>,
+}
 
 impl<A> Drop for Shield<A> {
     fn drop(&mut self) {
-        let agent = self.0.take();
-        if catch_unwind(AssertUnwindSafe(|| drop(agent))).is_err() {
-            tracing::error!("an agent panicked while it was dropped");
-        }
+        let agent = self.agent.take();
+        let metrics = &self.reactor.metrics;
+        guarded(metrics, "an agent panicked while it was dropped", || drop(agent));
     }
 }
 
@@ -120,8 +123,12 @@ impl<M> Drop for Closing<M> {
         session.ended.set(true);
         let left = session.mailbox.close();
         let frames = left.iter().filter(|event| matches!(event, Event::Frame(_))).count();
-        session.connection.reactor.metrics.frames_undelivered.add(frames as u64);
-        drop(left);
+        let metrics = &session.connection.reactor.metrics;
+        metrics.frames_undelivered.add(frames as u64);
+        // One by one: this may run while the agent's own panic unwinds, where two at once abort.
+        for event in left {
+            guarded(metrics, "a message panicked while it was dropped", || drop(event));
+        }
         drop(std::mem::take(&mut *session.uncut.borrow_mut()));
         session.connection.close();
     }
@@ -178,29 +185,37 @@ impl<M: 'static> Session<M> {
     /// the agent lags.
     #[inline]
     fn cut(&self, bytes: &Frame, at: &mut usize) -> bool {
-        let metrics = &self.connection.reactor.metrics;
+        let reactor = &self.connection.reactor;
+        let unread_max = reactor.settings.receive_bytes_max;
+        let mut unread = self.unread_bytes.get();
+        let mut room = self.mailbox.room();
         let mut cutter = self.cutter.borrow_mut();
-        loop {
-            if self.lags() {
-                return *at == bytes.len();
+        let mut frames = 0;
+        let end = loop {
+            if room == 0 || unread >= unread_max {
+                break *at == bytes.len();
             }
             let frame = match cutter.next(bytes, at) {
                 Ok(Cut::Frame(frame)) => frame,
                 Ok(Cut::Joined(frame)) => {
-                    metrics.frames_joined.add(1);
+                    reactor.metrics.frames_joined.add(1);
                     frame
                 }
-                Ok(Cut::Empty) => return true,
+                Ok(Cut::Empty) => break true,
                 Err(error) => {
                     self.on_malformed(error);
                     *at = bytes.len();
-                    return true;
+                    break true;
                 }
             };
-            metrics.frames.add(1);
-            self.unread_bytes.set(self.unread_bytes.get() + frame.len());
-            self.mailbox.push_control(Event::Frame(frame)); // not full: `lags` has looked
-        }
+            frames += 1;
+            room -= 1;
+            unread += frame.len();
+            self.mailbox.push_control(Event::Frame(frame)); // there is room
+        };
+        reactor.metrics.frames.add(frames);
+        self.unread_bytes.set(unread);
+        end
     }
 
     fn on_malformed(&self, error: FrameError) {
@@ -212,7 +227,7 @@ impl<M: 'static> Session<M> {
 
     /// Notes why no more will come; the first reason counts.
     fn end(&self, why: Disconnect) {
-        self.ending.borrow_mut().get_or_insert(why);
+        self.ending.borrow_mut().get_or_insert_with(|| Box::new(why));
     }
 
     /// Tells the agent the end, when everything before it is in the mailbox.

@@ -12,6 +12,9 @@ const COPY_MAX: usize = 256;
 /// A buffer of copied bytes is filled up to this size, then the next one begins.
 const COPIED_BYTES_MAX: usize = 16 * 1024;
 
+/// An idle connection keeps room for this many pieces; what a burst needed beyond is given back.
+const COMPACT_PIECES: usize = 4;
+
 /// What a user may send: received frames and shared buffers go out as they are, slices are copied.
 #[derive(Debug)]
 pub enum Payload<'a> {
@@ -150,7 +153,7 @@ impl Chain {
             Payload::Frame(frame) => self.push_frame(frame),
             Payload::Bytes(bytes) if bytes.len() > COPY_MAX => {
                 self.bytes += bytes.len();
-                self.pieces.push_back(Piece::Bytes(bytes));
+                self.push_piece(Piece::Bytes(bytes));
             }
             Payload::Bytes(bytes) => self.push_slice(&bytes),
             Payload::Slice(slice) => self.push_slice(slice),
@@ -160,11 +163,13 @@ impl Chain {
     /// Appends a payload between `head` and `tail`. A received frame that has just these around it
     /// goes out with them, and joins its neighbour.
     pub(crate) fn push_encoded(&mut self, head: &[u8], payload: Payload<'_>, tail: &[u8]) {
-        if let Payload::Frame(frame) = &payload
-            && let Some(encoded) = frame.encoded_as(head, tail)
-        {
-            return self.push_frame(encoded);
-        }
+        let payload = match payload {
+            Payload::Frame(frame) => match frame.into_encoded(head, tail) {
+                Ok(encoded) => return self.push_frame(encoded),
+                Err(frame) => Payload::Frame(frame),
+            },
+            other => other,
+        };
         self.push_slice(head);
         self.push(payload);
         self.push_slice(tail);
@@ -180,7 +185,16 @@ impl Chain {
         {
             return;
         }
-        self.pieces.push_back(Piece::Frame(frame));
+        self.push_piece(Piece::Frame(frame));
+    }
+
+    #[inline]
+    fn push_piece(&mut self, piece: Piece) {
+        if self.pieces.capacity() == 0 {
+            // Most chains are one piece; the default would be four.
+            self.pieces.reserve_exact(1);
+        }
+        self.pieces.push_back(piece);
     }
 
     fn push_slice(&mut self, slice: &[u8]) {
@@ -193,7 +207,7 @@ impl Chain {
         {
             return buffer.extend_from_slice(slice);
         }
-        self.pieces.push_back(Piece::Copied { buffer: slice.to_vec(), sent: 0 });
+        self.push_piece(Piece::Copied { buffer: slice.to_vec(), sent: 0 });
     }
 
     /// Drops the first `count` bytes: they were sent.
@@ -208,6 +222,11 @@ impl Chain {
             count -= len;
             self.pieces.pop_front();
         }
+    }
+
+    /// Whether the empty chain is worth keeping for the next bytes: its room is small.
+    pub(crate) fn is_compact(&self) -> bool {
+        self.pieces.capacity() <= COMPACT_PIECES
     }
 
     /// Puts all of `other` behind.

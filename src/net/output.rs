@@ -33,7 +33,8 @@ pub(crate) struct Output {
     /// The unsent end of what was in flight; goes first, so that nothing is split.
     rest: Chain,
     high: Chain,
-    low: VecDeque<Chain>,
+    /// Boxed: few connections have any.
+    low: Option<Box<VecDeque<Chain>>>,
     in_flight: bool,
     /// Everything that waits, what is in flight included.
     bytes: usize,
@@ -48,7 +49,7 @@ impl Output {
         Output {
             rest: Chain::default(),
             high: Chain::default(),
-            low: VecDeque::new(),
+            low: None,
             in_flight: false,
             bytes: 0,
             bytes_max,
@@ -98,7 +99,7 @@ impl Output {
         chunk.push(payload);
         let len = chunk.len();
         if len > 0 {
-            self.low.push_back(chunk);
+            self.low.get_or_insert_default().push_back(chunk);
         }
         Ok(self.grown(len))
     }
@@ -133,9 +134,12 @@ impl Output {
             chain.append(&mut self.high);
         }
         while chain.len() < LOW_BYTES_A_SEND
-            && let Some(mut chunk) = self.low.pop_front()
+            && let Some(low) = &mut self.low
         {
-            chain.append(&mut chunk);
+            match low.pop_front() {
+                Some(mut chunk) => chain.append(&mut chunk),
+                None => self.low = None,
+            }
         }
         self.in_flight = !chain.is_empty();
         self.in_flight.then_some(chain)
@@ -148,7 +152,7 @@ impl Output {
         self.bytes -= sent;
         if !chain.is_empty() {
             self.rest = chain;
-        } else if self.high.is_empty() {
+        } else if self.high.is_empty() && chain.is_compact() {
             // Keeps the empty chain's room for the next write.
             self.high = chain;
         }
@@ -163,7 +167,7 @@ impl Output {
     pub(crate) fn clear(&mut self) -> usize {
         self.rest = Chain::default();
         self.high = Chain::default();
-        self.low = VecDeque::new();
+        self.low = None;
         std::mem::take(&mut self.bytes)
     }
 }

@@ -34,7 +34,8 @@ pub struct Core {
     pub count: usize,
 }
 
-type Hook = Arc<dyn Fn(&Core) -> Result<()> + Send + Sync>;
+/// What each core runs before its first turn.
+pub(crate) type Hook = Arc<dyn Fn(&Core) -> Result<()> + Send + Sync>;
 
 /// What the reactors of one engine share; nothing of it is touched for a frame.
 pub(crate) struct Shared {
@@ -99,6 +100,11 @@ impl Engine {
     pub fn setup(mut self, hook: impl Fn(&Core) -> Result<()> + Send + Sync + 'static) -> Engine {
         self.hooks.push(Arc::new(hook));
         self
+    }
+
+    /// The configuration and the hooks, for a simulation.
+    pub(crate) fn into_parts(self) -> (Config, Vec<Hook>) {
+        (self.config, self.hooks)
     }
 
     /// Starts one thread a core. When this returns, every listener is open and every hook has run.

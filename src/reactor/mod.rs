@@ -17,10 +17,10 @@ mod turn;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::io;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
 use crate::clock::Now;
 use crate::config::Settings;
@@ -33,6 +33,7 @@ use crate::memory::wheel::Wheel;
 
 use self::metrics::Counts;
 pub use self::metrics::Metrics;
+pub(crate) use self::task::guarded;
 pub use self::task::{JoinError, JoinHandle};
 pub use self::timer::{Elapsed, Sleep, Within, sleep, within};
 
@@ -70,7 +71,8 @@ pub(crate) enum Phase {
     /// Nothing new is taken; connections finish, at the latest at this moment.
     Draining(Now),
     /// Operations are cancelled, the last completions awaited.
-    Stopping,
+    /// At the latest until this moment.
+    Stopping(Now),
 }
 
 /// One core's reactor. Always behind an `Rc`; everything inside is a cell, borrowed only for the
@@ -245,7 +247,7 @@ impl Reactor {
 
     /// Drops the task's future.
     pub(crate) fn kill(&self, task: Key) {
-        self.tasks.kill(task);
+        self.tasks.kill(task, &self.metrics);
     }
 
     /// Whether the engine is on its way down.
@@ -268,7 +270,7 @@ impl Reactor {
             Phase::Draining(before) => {
                 return self.phase.set(Phase::Draining(before.min(deadline)));
             }
-            Phase::Stopping => return,
+            Phase::Stopping(_) => return,
         }
         let waiting = std::mem::take(&mut *self.stopping.borrow_mut());
         waiting.into_iter().for_each(Waker::wake);
@@ -281,35 +283,42 @@ impl Reactor {
         self.residents.borrow().iter().map(|(_, resident)| resident.clone()).collect()
     }
 
-    /// Ends everything and waits for the last completions. What is left is in the report.
-    fn end(self: &Rc<Reactor>, patience: std::time::Duration) -> io::Result<Ended> {
-        self.phase.set(Phase::Stopping);
-        // A future that is dropped may spawn another, but not for ever.
-        for _ in 0..1000 {
-            if self.tasks.clear() == 0 {
-                break;
+    /// Where the way down stands, looked at after each turn. `Some`: the reactor has ended.
+    pub(crate) fn descend(&self) -> Option<Ended> {
+        match self.phase.get() {
+            Phase::Running => return None,
+            Phase::Draining(deadline) => {
+                if !self.residents.borrow().is_empty() && self.now() < deadline {
+                    return None;
+                }
+                self.phase.set(Phase::Stopping(self.now() + END_PATIENCE));
             }
+            Phase::Stopping(_) => {}
         }
-        let deadline = self.now() + patience;
-        loop {
-            self.residents().into_iter().for_each(Resident::abort);
-            self.turn()?;
-            self.tasks.clear();
-            let idle = self.residents.borrow().is_empty() && self.driver.borrow().in_flight() == 0;
-            if idle || self.now() >= deadline {
-                break;
-            }
-        }
+        // What a dropped future spawns goes with the next turn.
+        self.tasks.clear(&self.metrics);
+        self.residents().into_iter().for_each(Resident::abort);
+        let Phase::Stopping(deadline) = self.phase.get() else { unreachable!("set above") };
+        let idle = self.residents.borrow().is_empty()
+            && self.driver.borrow().in_flight() == 0
+            && self.tasks.is_empty();
+        (idle || self.now() >= deadline).then(|| self.ended())
+    }
+
+    fn ended(&self) -> Ended {
         self.timers.replace(Wheel::new(timer::ticks(self.now())));
         self.pool.provide();
-        Ok(Ended {
+        Ended {
             residents: self.residents.borrow().len(),
             operations: self.driver.borrow().in_flight(),
             blocks_lent: self.pool.lent(),
             blocks_detached: self.pool.detached(),
-        })
+        }
     }
 }
+
+/// How long the end of a reactor waits for the last completions of cancelled operations.
+const END_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a reactor still held when it ended. All but detached blocks ought to be zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -105,13 +105,9 @@ impl Tasks {
             let Some((future, flag)) = self.take(key) else { continue };
             metrics.polls.add(1);
             let waker = Waker::from(flag);
-            match poll(future, &waker) {
-                Polled::Pending(future) => self.put_back(key, future),
-                Polled::Ready => drop(self.table.borrow_mut().remove(key)),
-                Polled::Panicked => {
-                    metrics.panics.add(1);
-                    drop(self.table.borrow_mut().remove(key));
-                }
+            match poll(future, &waker, metrics) {
+                Polled::Pending(future) => self.put_back(key, future, metrics),
+                Polled::Ended => drop(self.table.borrow_mut().remove(key)),
             }
         }
     }
@@ -125,56 +121,68 @@ impl Tasks {
     }
 
     /// Puts a waiting future back, or drops it if its task was killed while it ran.
-    fn put_back(&self, key: Key, future: Boxed) {
+    fn put_back(&self, key: Key, future: Boxed, metrics: &Counts) {
         if let Some(task) = self.table.borrow_mut().get_mut(key) {
             task.future = Some(future);
             return;
         }
-        drop_quietly(future);
+        drop_quietly(future, metrics);
     }
 
-    pub(super) fn kill(&self, key: Key) {
+    pub(super) fn kill(&self, key: Key, metrics: &Counts) {
         let task = self.table.borrow_mut().remove(key);
         if let Some(future) = task.and_then(|task| task.future) {
-            drop_quietly(future);
+            drop_quietly(future, metrics);
         }
     }
 
-    /// Drops all tasks. Returns how many there were.
-    pub(super) fn clear(&self) -> usize {
+    /// Drops all tasks.
+    pub(super) fn clear(&self, metrics: &Counts) {
         let keys: Vec<Key> = self.table.borrow().iter().map(|(key, _)| key).collect();
-        keys.iter().for_each(|&key| self.kill(key));
-        self.ready.borrow_mut().clear();
-        keys.len()
+        keys.into_iter().for_each(|key| self.kill(key, metrics));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.borrow().is_empty()
     }
 }
 
 enum Polled {
     Pending(Boxed),
-    Ready,
-    Panicked,
+    /// It is done or has panicked, and is dropped.
+    Ended,
 }
 
-fn poll(mut future: Boxed, waker: &Waker) -> Polled {
-    let polled =
-        catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut Context::from_waker(waker))));
-    match polled {
-        Ok(Poll::Pending) => return Polled::Pending(future),
-        Ok(Poll::Ready(())) => {}
-        Err(panic) => {
-            tracing::error!(message = message(&*panic), "a task panicked");
-            drop_quietly(future);
-            return Polled::Panicked;
-        }
+fn poll(mut future: Boxed, waker: &Waker, metrics: &Counts) -> Polled {
+    let polled = guarded(metrics, "a task panicked", || {
+        future.as_mut().poll(&mut Context::from_waker(waker))
+    });
+    if let Some(Poll::Pending) = polled {
+        return Polled::Pending(future);
     }
-    drop_quietly(future);
-    Polled::Ready
+    drop_quietly(future, metrics);
+    Polled::Ended
 }
 
-/// Drops what a user wrote; a panic in its `Drop` is reported and goes no further.
-fn drop_quietly(future: Boxed) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(future))) {
-        tracing::error!(message = message(&*panic), "a task panicked while it was dropped");
+/// Drops what a user wrote.
+fn drop_quietly(future: Boxed, metrics: &Counts) {
+    guarded(metrics, "a task panicked while it was dropped", || drop(future));
+}
+
+/// Runs what a user wrote. A panic is counted and reported as `what`, and goes no further.
+#[inline]
+pub(crate) fn guarded<R>(metrics: &Counts, what: &str, body: impl FnOnce() -> R) -> Option<R> {
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(value) => Some(value),
+        Err(panic) => {
+            metrics.panics.add(1);
+            tracing::error!(message = message(&*panic), "{what}");
+            // The payload is the user's, too. What it throws when it is dropped is given up.
+            if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+                std::mem::forget(again);
+            }
+            None
+        }
     }
 }
 

@@ -2,25 +2,26 @@
 
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
-use super::{Phase, Reactor, timer};
+use super::{Ended, Phase, Reactor, timer};
 use crate::driver::operation::Wait;
 
 /// Tasks that are polled in one turn before sockets are looked at again.
 const POLLS_MAX: usize = 1024;
+/// A reactor that stops looks this often whether everything has ended.
+const STOPPING_WAIT: Duration = Duration::from_millis(1);
 /// Looks at the ring between two clock reads while spinning.
 const SPINS_A_CLOCK: u32 = 64;
 
 impl Reactor {
     /// Turns until it is told to stop and everything has ended.
-    pub(crate) fn run(self: &Rc<Reactor>) -> io::Result<super::Ended> {
+    pub(crate) fn run(self: &Rc<Reactor>) -> io::Result<Ended> {
         self.enter(|| {
             loop {
                 self.turn()?;
-                if let Phase::Draining(deadline) = self.phase.get()
-                    && (self.residents.borrow().is_empty() || self.now() >= deadline)
-                {
-                    return self.end(END_PATIENCE);
+                if let Some(ended) = self.descend() {
+                    return Ok(ended);
                 }
             }
         })
@@ -52,8 +53,8 @@ impl Reactor {
         if let Phase::Draining(deadline) = self.phase.get() {
             wait = shorter(wait, deadline.since(self.now()));
         }
-        if self.phase.get() == Phase::Stopping {
-            wait = shorter(wait, std::time::Duration::from_millis(1));
+        if let Phase::Stopping(_) = self.phase.get() {
+            wait = shorter(wait, STOPPING_WAIT);
         }
         wait
     }
@@ -146,10 +147,7 @@ impl Reactor {
     }
 }
 
-/// How long the end of a reactor waits for the last completions of cancelled operations.
-const END_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
-
-fn shorter(wait: Wait, than: std::time::Duration) -> Wait {
+fn shorter(wait: Wait, than: Duration) -> Wait {
     match wait {
         Wait::Poll => Wait::Poll,
         Wait::For(time) => Wait::For(time.min(than)),

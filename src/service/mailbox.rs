@@ -13,6 +13,8 @@ use std::task::Poll;
 use crate::memory::slots::Key;
 use crate::reactor::Reactor;
 
+/// Messages that a fresh mailbox has room for.
+const ROOM_FIRST: usize = 2;
 /// An empty mailbox keeps room for this many messages; what a burst needed beyond is given back.
 const ROOM_KEPT: usize = 16;
 
@@ -51,7 +53,7 @@ impl<M> Mailbox<M> {
     /// Whether `SKYRING_MAILBOX_MAX` messages wait.
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
-        self.len() >= self.reactor.settings.mailbox_max as usize
+        self.room() == 0
     }
 
     /// Puts a message in.
@@ -73,10 +75,25 @@ impl<M> Mailbox<M> {
     /// Puts a message in that must not be lost, whatever waits already. The caller bounds them.
     #[inline]
     pub(crate) fn push_control(&self, message: M) {
-        self.messages.borrow_mut().push_back(message);
-        if let Some(task) = self.task.get() {
+        let was_empty = {
+            let mut messages = self.messages.borrow_mut();
+            if messages.capacity() == 0 {
+                // Most mailboxes hold a message or two; the default would be four.
+                messages.reserve_exact(ROOM_FIRST);
+            }
+            messages.push_back(message);
+            messages.len() == 1
+        };
+        // A task that has messages left is ready already, or busy with one.
+        if was_empty && let Some(task) = self.task.get() {
             self.reactor.schedule(task);
         }
+    }
+
+    /// How many more messages it takes.
+    #[inline]
+    pub(crate) fn room(&self) -> usize {
+        (self.reactor.settings.mailbox_max as usize).saturating_sub(self.len())
     }
 
     /// The next message; only the service's own task asks. Ready at most `SKYRING_TASK_BUDGET`

@@ -255,8 +255,9 @@ impl<'a> Drive<'a> {
             match event {
                 Event::Received(bytes) if bytes > 0 => {
                     self.replies(slot, now);
-                    if !self.generator.connections[slot].is_lost {
-                        self.generator.ring.receive(slot);
+                    let state = &self.generator.connections[slot];
+                    if !state.is_lost {
+                        self.generator.ring.receive(slot, state.outstanding() > 0);
                     }
                 }
                 Event::Received(0) => self.lose(slot, "closed by the server", Loss::Lost),

@@ -103,7 +103,7 @@ impl Generator {
             slices: 0,
             outstanding: 0,
         };
-        (0..options.connections).for_each(|slot| generator.ring.receive(slot));
+        (0..options.connections).for_each(|slot| generator.ring.receive(slot, true));
         generator.submit()?;
         Ok(generator)
     }

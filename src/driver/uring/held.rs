@@ -16,25 +16,23 @@ use crate::memory::pool::Lease;
 
 /// At most this many pieces leave in one gathered send (the kernel takes 1,024, IOV_MAX).
 const PIECES_MAX: usize = 256;
-/// Spare messages kept for the next gathered sends.
-const SPARE_MAX: usize = 256;
+/// Spare messages kept for the next sends.
+const SPARE_MAX: usize = 1024;
 /// A peer that is gone must not raise SIGPIPE, and a send should not come back short.
 const SEND_FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
 /// Room for the sender's address in front of a datagram.
 const NAME_BYTES: usize = mem::size_of::<libc::sockaddr_in6>();
 
-/// What an operation in flight owns.
+/// What an operation in flight owns. Two words: there is one for each slot.
 pub(super) enum Held {
     Nothing,
-    /// A send of one piece: the entry points at the piece itself.
-    Chain(Chain),
-    /// A gathered send: the entry points at the box.
+    /// A send: the entry points at the box, or at the only piece of its chain.
     Message(Box<Message>),
     /// The address of a connect.
     Address(Box<SocketAddrAny>),
 }
 
-/// A gathered send. The header points at the vectors, these at the pieces of the chain.
+/// A send. Of several pieces the header points at the vectors, these at the pieces of the chain.
 pub(super) struct Message {
     header: libc::msghdr,
     vectors: Vec<libc::iovec>,
@@ -77,7 +75,6 @@ impl Held {
     /// The chain of a send that has completed.
     pub(super) fn take_chain(&mut self, spare: &mut Vec<Box<Message>>) -> Chain {
         match mem::replace(self, Held::Nothing) {
-            Held::Chain(chain) => chain,
             Held::Message(mut message) => {
                 let chain = mem::take(&mut message.chain);
                 if spare.len() < SPARE_MAX {
@@ -97,13 +94,14 @@ fn empty_header() -> libc::msghdr {
 
 /// The entry that sends the front of `chain`, and what must be held for it.
 pub(super) fn send(fd: i32, chain: Chain, spare: &mut Vec<Box<Message>>) -> (Held, squeue::Entry) {
+    let mut message = Message::take(spare);
     if chain.pieces() == 1 {
-        let piece = chain.slices().next().expect("there is one");
+        message.chain = chain;
+        let piece = message.chain.slices().next().expect("there is one");
         let len = u32::try_from(piece.len()).unwrap_or(u32::MAX);
         let entry = opcode::Send::new(Fd(fd), piece.as_ptr(), len).flags(SEND_FLAGS).build();
-        return (Held::Chain(chain), entry);
+        return (Held::Message(message), entry);
     }
-    let mut message = Message::take(spare);
     message.load(chain, None);
     let entry = opcode::SendMsg::new(Fd(fd), &message.header).flags(SEND_FLAGS as u32).build();
     (Held::Message(message), entry)

@@ -136,9 +136,9 @@ impl Ring {
             self.held.resize_with(index + 1, || Held::Nothing);
         }
         let entry = match operation {
-            Operation::Accept(Descriptor(fd)) => opcode::AcceptMulti::new(Fd(fd))
-                .flags(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK)
-                .build(),
+            Operation::Accept(Descriptor(fd)) => {
+                opcode::AcceptMulti::new(Fd(fd)).flags(libc::SOCK_CLOEXEC).build()
+            }
             Operation::Receive(Descriptor(fd)) => opcode::RecvMulti::new(Fd(fd), GROUP).build(),
             Operation::ReceiveFrom(Descriptor(fd)) => {
                 opcode::RecvMsgMulti::new(Fd(fd), &*self.datagram, GROUP).build()

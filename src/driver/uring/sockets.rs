@@ -1,4 +1,7 @@
 //! Sockets of the real kernel: what is set up and asked by plain system calls, none of which waits.
+//!
+//! No socket is O_NONBLOCK: the ring polls by itself, and some kernels answer EAGAIN instead of
+//! polling where that flag is set.
 
 use std::io;
 use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd};
@@ -35,23 +38,20 @@ pub(crate) fn open(address: &Address, protocol: Protocol) -> io::Result<Descript
         Protocol::Stream => SocketType::STREAM,
         Protocol::Datagram => SocketType::DGRAM,
     };
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = net::socket_with(family(address), kind, flags, None)?;
+    let socket = net::socket_with(family(address), kind, SocketFlags::CLOEXEC, None)?;
     Ok(Descriptor(socket.into_raw_fd()))
 }
 
 /// A datagram socket that is bound to `address`.
 pub(crate) fn bind_datagram(address: &Address) -> io::Result<Descriptor> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = net::socket_with(family(address), SocketType::DGRAM, flags, None)?;
+    let socket = net::socket_with(family(address), SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
     bind(&socket, address)?;
     Ok(Descriptor(socket.into_raw_fd()))
 }
 
 /// A listener on `address`.
 pub(crate) fn listen(address: &Address, options: ListenOptions) -> io::Result<Descriptor> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = net::socket_with(family(address), SocketType::STREAM, flags, None)?;
+    let socket = net::socket_with(family(address), SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     if let Address::Inet(_) = address {
         sockopt::set_socket_reuseaddr(&socket, true)?;
         sockopt::set_socket_reuseport(&socket, options.shared)?;

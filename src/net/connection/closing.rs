@@ -38,7 +38,13 @@ impl Connection {
         if self.life.get() < Life::Ending {
             self.fail_writes();
             let _ = self.reactor.driver(|driver| driver.set_abortive(self.socket));
-            self.end();
+            self.life.set(Life::Ending);
+            // No shutdown: its FIN would make a cut stream look whole. The cancel ends a send that
+            // waits for room, too.
+            if self.operations.get() > 0 {
+                self.reactor.cancel_all(self.socket);
+            }
+            self.advance();
         }
     }
 
@@ -51,10 +57,9 @@ impl Connection {
         }
     }
 
-    pub(super) fn end(&self) {
+    fn end(&self) {
         self.life.set(Life::Ending);
         if self.operations.get() > 0 {
-            // A send that waits for room ends by this, too.
             let _ = self.reactor.driver(|driver| driver.shutdown(self.socket, Shutdown::Both));
             self.reactor.cancel_all(self.socket);
         }
@@ -69,6 +74,7 @@ impl Connection {
         }
         self.reactor.metrics.closed.add(1);
         self.reactor.close(self.socket);
+        drop(self.permit.take());
         let receiver = self.receiver.take();
         self.reactor.leave(self.key());
         if let Some(receiver) = receiver {
@@ -98,12 +104,15 @@ impl Expire for Connection {
         self.timer.set(None);
         match self.life.get() {
             Life::Closing if self.bytes_sent.get() > self.sent_mark.get() => self.watch_flush(),
-            // The peer takes nothing, or its end did not come in time.
-            Life::Closing => {
-                self.fail_writes();
-                self.end();
-            }
+            // The peer takes nothing: what waited is lost, and it shall know.
+            Life::Closing if !self.write_ended.get() => self.abort_now(),
+            // Its end did not come in time.
+            Life::Closing => self.end(),
             Life::Open => {
+                if self.paused.get() || self.parked.get() {
+                    // We do not read: what the peer has sent meanwhile waits in the kernel.
+                    self.last_received.set(self.reactor.now());
+                }
                 let idle = self.reactor.settings.idle;
                 let silent = self.reactor.now().since(self.last_received.get());
                 if silent >= idle {

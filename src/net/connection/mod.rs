@@ -56,7 +56,8 @@ pub(crate) struct Connection {
     socket: Descriptor,
     /// Its place among the reactor's residents.
     key: OnceCell<Key>,
-    peer: OnceCell<Address>,
+    /// Boxed: asked for once, if at all.
+    peer: OnceCell<Box<Address>>,
     life: Cell<Life>,
     /// Operations whose last completion has not come.
     operations: Cell<u32>,
@@ -77,8 +78,9 @@ pub(crate) struct Connection {
     bytes_sent: Cell<u64>,
     /// `bytes_sent` when the closing flush was last looked at.
     sent_mark: Cell<u64>,
-    /// Its place among the engine's connections.
-    _permit: Option<Permit>,
+    /// Its place among the engine's connections; given back with the socket, whoever holds on to
+    /// this.
+    permit: Cell<Option<Permit>>,
 }
 
 impl Connection {
@@ -113,7 +115,7 @@ impl Connection {
             bytes_received: Cell::new(0),
             bytes_sent: Cell::new(0),
             sent_mark: Cell::new(0),
-            _permit: permit,
+            permit: Cell::new(permit),
         });
         let key = reactor.settle(this.clone());
         this.key.set(key).expect("set here only");
@@ -130,9 +132,9 @@ impl Connection {
     pub(crate) fn peer(&self) -> Option<&Address> {
         if self.peer.get().is_none() && self.life.get() != Life::Closed {
             let address = self.reactor.driver(|driver| driver.peer_address(self.socket)).ok()?;
-            let _ = self.peer.set(address);
+            let _ = self.peer.set(Box::new(address));
         }
-        self.peer.get()
+        self.peer.get().map(|peer| &**peer)
     }
 
     /// The address of this end.
@@ -168,6 +170,9 @@ impl Connection {
 
     /// From now on `receiver` hears of this connection. Reads stay as they are.
     pub(crate) fn attach(&self, receiver: Rc<dyn Receiver>) {
+        if self.life.get() == Life::Closed {
+            return receiver.closed(); // closed by whoever made the receiver; nobody else tells it
+        }
         let before = self.receiver.replace(Some(receiver));
         drop(before); // outside of the borrow
     }

@@ -14,7 +14,9 @@ use crate::reactor::Unpark;
 impl Connection {
     /// Turns reads on. What has come meanwhile follows.
     pub(crate) fn resume(&self) {
-        self.paused.set(false);
+        if self.paused.replace(false) {
+            self.last_received.set(self.reactor.now()); // its silence was ours
+        }
         self.arm();
     }
 

@@ -37,6 +37,7 @@ impl Connection {
         self.queued_with(queued)
     }
 
+    #[inline]
     fn check_writable(&self) -> Result<(), SendError> {
         if self.life.get() != Life::Open || self.finishing.get() || self.write_ended.get() {
             return Err(SendError::Closed);
@@ -44,6 +45,7 @@ impl Connection {
         Ok(())
     }
 
+    #[inline]
     fn queued_with(
         self: &Rc<Self>,
         queued: Result<Option<Backlog>, SendError>,
@@ -51,8 +53,8 @@ impl Connection {
         match queued {
             Ok(backlog) => {
                 self.mark_dirty();
-                if let (Some(backlog), Some(receiver)) = (backlog, self.receiver()) {
-                    receiver.backlog(backlog);
+                if let Some(backlog) = backlog {
+                    self.tell_backlog(backlog);
                 }
                 Ok(())
             }
@@ -62,6 +64,12 @@ impl Connection {
                 self.abort_now();
                 Err(full)
             }
+        }
+    }
+
+    fn tell_backlog(&self, backlog: Backlog) {
+        if let Some(receiver) = self.receiver() {
+            receiver.backlog(backlog);
         }
     }
 
@@ -85,8 +93,8 @@ impl Connection {
             Ok(_) | Err(Errno::INTR | Errno::AGAIN) => {}
             Err(_) => self.fail_writes(),
         }
-        if let (Some(backlog), Some(receiver)) = (backlog, self.receiver()) {
-            receiver.backlog(backlog);
+        if let Some(backlog) = backlog {
+            self.tell_backlog(backlog);
         }
         if !self.output.borrow().is_empty() || self.finishing.get() {
             self.mark_dirty();

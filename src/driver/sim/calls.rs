@@ -1,0 +1,72 @@
+//! What the real driver does by plain system calls: set up and asked at once, in virtual time 0.
+
+use std::io;
+
+use rustix::io::Errno;
+
+use super::Kernel;
+use crate::driver::operation::{Address, Descriptor, ListenOptions, Protocol, Shutdown};
+
+impl Kernel {
+    pub(crate) fn open(&mut self, at: &Address, protocol: Protocol) -> io::Result<Descriptor> {
+        self.world.0.borrow_mut().open_fresh(self.core, at, protocol)
+    }
+
+    pub(crate) fn bind_datagram(&mut self, at: &Address) -> io::Result<Descriptor> {
+        self.world.0.borrow_mut().bind_datagram(self.core, at)
+    }
+
+    pub(crate) fn listen(
+        &mut self,
+        at: &Address,
+        options: ListenOptions,
+    ) -> io::Result<Descriptor> {
+        self.world.0.borrow_mut().listen(self.core, at, options)
+    }
+
+    /// Another descriptor of the same socket, owned by this core.
+    pub(crate) fn duplicate(&mut self, socket: Descriptor) -> io::Result<Descriptor> {
+        let mut state = self.world.0.borrow_mut();
+        let id = state.resolve(socket);
+        Ok(state.open(self.core, id)?)
+    }
+
+    /// Fails when somebody holds the address, shared or not.
+    pub(crate) fn probe_free(&mut self, at: &Address) -> io::Result<()> {
+        let alone = ListenOptions { backlog: 0, shared: false };
+        let mut state = self.world.0.borrow_mut();
+        let probe = state.listen(self.core, at, alone)?;
+        state.close(probe);
+        Ok(())
+    }
+
+    pub(crate) fn local_address(&self, socket: Descriptor) -> io::Result<Address> {
+        let state = self.world.0.borrow();
+        Ok(state.local_address(state.resolve(socket)))
+    }
+
+    pub(crate) fn peer_address(&self, socket: Descriptor) -> io::Result<Address> {
+        let state = self.world.0.borrow();
+        state.peer_address(state.resolve(socket))
+    }
+
+    /// Changes nothing: no Nagle is simulated. Refused where the real kernel refuses it.
+    pub(crate) fn set_nodelay(&mut self, socket: Descriptor, _on: bool) -> io::Result<()> {
+        let state = self.world.0.borrow();
+        let is_unix = state.is_unix(state.resolve(socket));
+        if is_unix { Err(Errno::OPNOTSUPP.into()) } else { Ok(()) }
+    }
+
+    pub(crate) fn shutdown(&mut self, socket: Descriptor, how: Shutdown) -> io::Result<()> {
+        let mut state = self.world.0.borrow_mut();
+        let id = state.resolve(socket);
+        Ok(state.shutdown(id, how)?)
+    }
+
+    pub(crate) fn set_abortive(&mut self, socket: Descriptor) -> io::Result<()> {
+        let mut state = self.world.0.borrow_mut();
+        let id = state.resolve(socket);
+        state.set_abortive(id);
+        Ok(())
+    }
+}
