@@ -51,6 +51,8 @@ pub(super) struct Server<'ring> {
     starved: VecDeque<usize>,
     /// Slots whose send ends within the enter that submits it, unseen unless it fails.
     immediate: Vec<usize>,
+    /// Whether the last enter took all submissions.
+    submitted: bool,
     /// What every enter asks for.
     enter_flags: EnterFlags,
     /// An accept is with the kernel; false while there are no descriptors left.
@@ -84,6 +86,7 @@ impl<'ring> Server<'ring> {
             touched: Vec::new(),
             starved: VecDeque::new(),
             immediate: Vec::new(),
+            submitted: true,
             enter_flags,
             accepting: false,
         })
@@ -122,6 +125,7 @@ impl<'ring> Server<'ring> {
             Err(error) => return Err(error),
         }
         self.submissions.sync();
+        self.submitted = self.submissions.is_empty();
         Ok(())
     }
 
@@ -220,6 +224,7 @@ impl<'ring> Server<'ring> {
         let connection = &mut self.connections[slot];
         // A bundle may end in several parts.
         connection.sending = cqueue::more(flags);
+        connection.unseen = false;
         match result {
             1.. => {
                 connection.asked -= result as usize;
@@ -290,12 +295,17 @@ impl<'ring> Server<'ring> {
         let flags = if immediate { flags | libc::MSG_DONTWAIT } else { flags };
         let entry = match output {
             Output::Plain(start, len) => opcode::Send::new(socket, start, len).flags(flags).build(),
-            Output::Bundle(_) => opcode::SendBundle::new(socket, group(slot)).flags(flags).build(),
+            // Not WAITALL: a short bundle must show, see `reset_bundle`.
+            Output::Bundle(_) => {
+                let flags = libc::MSG_NOSIGNAL;
+                opcode::SendBundle::new(socket, group(slot)).flags(flags).build()
+            }
             Output::Gathered(header, _) => {
                 opcode::SendMsg::new(socket, header).flags(flags as u32).build()
             }
         };
         let entry = entry.user_data(user_data(Kind::Send, slot));
+        connection.unseen = immediate;
         if immediate {
             self.immediate.push(slot);
             self.push(&entry.flags(Flags::SKIP_SUCCESS));
@@ -305,15 +315,16 @@ impl<'ring> Server<'ring> {
     }
 
     /// Takes note of the sends that the last enter made. They were told not to wait, so they ended
-    /// in it; those that took less than all were completed and are no longer `sending`. A seen end
+    /// in it; those that took less than all were completed and are no longer `unseen`. A seen end
     /// would make each enter that sends return at once, and the turn's wait take a second one.
     fn book_immediate(&mut self) {
-        if !self.submissions.is_empty() {
+        if !self.submitted {
             return; // The enter did not get so far; the next one will.
         }
         while let Some(slot) = self.immediate.pop() {
-            let Connection { sending: true, asked, .. } = self.connections[slot] else { continue };
-            self.handle_send(slot, asked as i32, 0);
+            if let Some(&Connection { unseen: true, asked, .. }) = self.connections.get(slot) {
+                self.handle_send(slot, asked as i32, 0);
+            }
         }
     }
 
