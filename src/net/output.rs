@@ -155,6 +155,12 @@ impl Output {
         Some(Backlog::Warning { queued: self.bytes })
     }
 
+    /// Whether the next send takes all there is, nobody was warned, and the last one took all of
+    /// its own.
+    pub(crate) fn is_at_ease(&self) -> bool {
+        self.rest.is_empty() && self.low.is_none() && self.warn_next == self.warn_bytes
+    }
+
     /// The chain to send now. `None` while one is in flight, or when nothing waits.
     pub(crate) fn next(&mut self) -> Option<Chain> {
         if self.in_flight {
