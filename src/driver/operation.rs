@@ -29,11 +29,21 @@ pub(crate) enum Operation {
     /// Receive datagrams until cancelled: one [`Event::Datagram`] each.
     ReceiveFrom(Descriptor),
     /// Send the front of the chain, as much as one call takes; [`Event::Sent`] brings it back.
-    Send(Descriptor, Chain),
+    Send(Descriptor, Chain, Report),
     /// Send the chain as one datagram.
     SendTo(Descriptor, Chain, SocketAddr),
     /// Connect a fresh socket.
     Connect(Descriptor, Address),
+}
+
+/// When a send's success must be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Report {
+    /// As soon as it is known: something waits for it.
+    Prompt,
+    /// With the next completion of anything else: it must not end a wait. A failure, or a send
+    /// that took a part, is prompt in any case.
+    Lazy,
 }
 
 /// How an operation went.

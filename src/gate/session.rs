@@ -16,6 +16,10 @@ use crate::reactor::{Reactor, guarded};
 use crate::service::mailbox::{Deliver, Local, Mailbox, Undelivered};
 use crate::wire::{FrameError, Framing};
 
+/// Output of one turn and client at which its agent waits for the flush, or half of the send cap if
+/// that is less.
+const FRESH_BYTES_MAX: usize = 256 * 1024;
+
 /// What an agent handles, one at a time.
 enum Event<M> {
     Frame(Frame),
@@ -32,6 +36,8 @@ struct Session<M> {
     /// Received bytes that wait for room in the mailbox, the front one cut up to `front_at`.
     uncut: RefCell<VecDeque<Frame>>,
     front_at: Cell<usize>,
+    /// The agent goes on in the next turn when it has queued so much in one.
+    fresh_bytes_max: usize,
     /// Payload bytes in the mailbox.
     unread_bytes: Cell<usize>,
     /// Why no more will come, once that is known; told when everything before is in the mailbox.
@@ -54,6 +60,7 @@ pub(super) fn start<A, M>(
         mailbox: Mailbox::new(&reactor),
         uncut: RefCell::new(VecDeque::new()),
         front_at: Cell::new(0),
+        fresh_bytes_max: FRESH_BYTES_MAX.min(reactor.settings.send_queue_bytes_max / 2),
         unread_bytes: Cell::new(0),
         ending: RefCell::new(None),
         ended: Cell::new(false),
@@ -138,6 +145,11 @@ impl<M: 'static> Session<M> {
     /// The next event of the agent. Turns reads on again when it has caught up.
     #[inline]
     async fn next(&self) -> Event<M> {
+        // What a client sent at once may be answered by more than its send queue takes, although
+        // it reads: the kernel must have had its chance before that counts against it.
+        while self.connection.fresh() >= self.fresh_bytes_max {
+            self.mailbox.after_flush().await;
+        }
         let event = self.mailbox.receive().await;
         if let Event::Frame(frame) = &event {
             self.unread_bytes.set(self.unread_bytes.get() - frame.len());

@@ -165,6 +165,12 @@ impl Output {
         Some(Backlog::Warning { queued: self.bytes })
     }
 
+    /// Whether the next send takes all there is, nobody was warned, and the last one took all of
+    /// its own.
+    pub(crate) fn is_at_ease(&self) -> bool {
+        self.rest.is_empty() && self.low.is_none() && self.warn_next == self.warn_bytes
+    }
+
     /// The chain to send now. `None` while one is in flight, or when nothing waits.
     pub(crate) fn next(&mut self) -> Option<Chain> {
         if self.in_flight {
@@ -264,14 +270,14 @@ mod tests {
     fn what_waits_holds_at_most_twice_its_size() {
         let mut output = Output::new(1000, 0);
         let received = Frame::from(b"0123456789".to_vec());
-        let mut send = |frame: Frame| {
+        let mut push = |frame: Frame| {
             output.push(b"<", frame.into(), b">").expect("below the cap");
-            output.next().map_or(0, |chain| chain.pieces())
+            output.next()
         };
-        assert_eq!(send(received.slice(..4)), 3, "nothing waits: it leaves as it lies");
-        assert_eq!((send(received.slice(..4)), send(received.slice(..5))), (0, 0), "in flight");
-        let sent = output.sent(Chain::default(), 6);
-        assert_eq!(sent, None);
+        let first = push(received.slice(..4)).expect("nothing is in flight");
+        assert_eq!(first.pieces(), 3, "nothing waits: it leaves as it lies");
+        assert!(push(received.slice(..4)).is_none() && push(received.slice(..5)).is_none());
+        assert_eq!(output.sent(first, 6), None);
         let chain = output.next().expect("output waits");
         assert_eq!(text(&chain), "<0123><01234>");
         assert_eq!(chain.pieces(), 3, "the small part was copied, the half was not");

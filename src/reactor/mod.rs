@@ -92,6 +92,8 @@ pub(crate) struct Reactor {
     tasks: Tasks,
     timers: RefCell<Wheel<Alarm>>,
     flushes: RefCell<Vec<Rc<dyn Flush>>>,
+    /// Tasks that wait for the flush of this turn.
+    after_flush: RefCell<Vec<Key>>,
     parked: RefCell<VecDeque<Weak<dyn Unpark>>>,
     residents: RefCell<Slots<Rc<dyn Resident>>>,
     /// Wait for the engine to stop.
@@ -125,6 +127,7 @@ impl Reactor {
             tasks: Tasks::new(inbox.clone()),
             timers: RefCell::new(Wheel::new(timer::ticks(now))),
             flushes: RefCell::new(Vec::new()),
+            after_flush: RefCell::new(Vec::new()),
             parked: RefCell::new(VecDeque::new()),
             // Connections are bounded for the whole engine, listeners by the user.
             residents: RefCell::new(Slots::new(usize::MAX)),
@@ -223,6 +226,11 @@ impl Reactor {
         self.parked.borrow_mut().push_back(target);
     }
 
+    /// Whether somebody waits for a block.
+    pub(crate) fn is_starved(&self) -> bool {
+        !self.parked.borrow().is_empty()
+    }
+
     /// Enters what lives on this core until [`Reactor::leave`].
     pub(crate) fn settle(&self, resident: Rc<dyn Resident>) -> Key {
         let key = self.residents.borrow_mut().insert(resident);
@@ -249,6 +257,11 @@ impl Reactor {
     /// As [`Reactor::schedule`], for a wake from another thread.
     fn schedule_posted(&self, task: Key) {
         self.tasks.schedule_posted(task);
+    }
+
+    /// Has the task polled in the next turn, after the output of this one was given to the kernel.
+    pub(crate) fn schedule_after_flush(&self, task: Key) {
+        self.after_flush.borrow_mut().push(task);
     }
 
     /// Drops the task's future.

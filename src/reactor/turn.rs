@@ -129,6 +129,9 @@ impl Reactor {
         }
         let late = self.flushes.replace(flushes);
         debug_assert!(late.is_empty(), "a flush queues no flush");
+        for task in self.after_flush.borrow_mut().drain(..) {
+            self.tasks.schedule(task);
+        }
     }
 
     /// Re-arms starved receives, no more of them than blocks came home: all at once would only

@@ -122,6 +122,21 @@ impl<M> Mailbox<M> {
         .await
     }
 
+    /// Waits until the output of this turn was given to the kernel.
+    pub(crate) async fn after_flush(&self) {
+        let mut asked = false;
+        poll_fn(|_| {
+            if std::mem::replace(&mut asked, true) {
+                return Poll::Ready(());
+            }
+            if let Some(task) = self.task.get() {
+                self.reactor.schedule_after_flush(task);
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+
     fn give_back_room(&self) {
         let mut messages = self.messages.borrow_mut();
         if messages.capacity() > ROOM_KEPT {

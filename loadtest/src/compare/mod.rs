@@ -22,6 +22,7 @@ use crate::cpu;
 use crate::error::{Error, Result};
 use crate::framing::Framing;
 use crate::generator::{Options, Pacing};
+use crate::machine::Machine;
 use crate::units::{parse_bytes, parse_count, parse_duration, parse_rate};
 use outcome::{Outcome, Records};
 use plan::{Group, Side};
@@ -136,9 +137,14 @@ impl Contest {
 /// # Errors
 /// A server cannot be started or reached, or the echo had errors.
 pub fn run(args: &Args) -> Result<ExitCode> {
+    // Looked at before this thread keeps to one core.
+    let machine = Machine::this();
     let mut contest = start(args)?;
     let pacing = pacing(args, &mut contest)?;
-    let outcome = measure(args, &mut contest, pacing)?;
+    let (ratio, control) = measure(args, &mut contest, pacing)?.ratios(args.seed)?;
+    let Contest { first, second, other } = contest;
+    let (first, second, other) = (first.sum, second.sum, other.sum);
+    let outcome = Outcome { machine, pacing, first, second, other, ratio, control };
     match args.format {
         Format::Text => show::text(args, &outcome),
         Format::Json => show::json(args, &outcome),
@@ -199,7 +205,7 @@ fn pacing(args: &Args, contest: &mut Contest) -> Result<Pacing> {
 }
 
 /// Groups of four slices until the time is over.
-fn measure(args: &Args, contest: &mut Contest, pacing: Pacing) -> Result<Outcome> {
+fn measure(args: &Args, contest: &mut Contest, pacing: Pacing) -> Result<Records> {
     let begun = Instant::now();
     let mut records = Records::default();
     let mut group = 0;
@@ -220,10 +226,7 @@ fn measure(args: &Args, contest: &mut Contest, pacing: Pacing) -> Result<Outcome
         show::progress("measuring", begun.elapsed().as_millis() as usize, total);
     }
     show::progress_end();
-    let (ratio, control) = records.ratios(args.seed)?;
-    let [first, second, other] =
-        [&contest.first, &contest.second, &contest.other].map(|side| side.sum.clone());
-    Ok(Outcome { pacing, first, second, other, ratio, control })
+    Ok(records)
 }
 
 #[cfg(test)]

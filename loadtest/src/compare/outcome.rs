@@ -5,6 +5,7 @@ use super::ratio::Ratio;
 use super::side::Sum;
 use crate::error::{Error, Result};
 use crate::generator::Pacing;
+use crate::machine::Machine;
 
 /// A group is disturbed when its servers waited for their core for more than this share of the
 /// time: 1 to 3 % on a quiet machine, 20 % and more beside a compiler.
@@ -15,6 +16,7 @@ const QUIET_MIN: usize = 6;
 
 /// What a comparison found.
 pub(super) struct Outcome {
+    pub(super) machine: Machine,
     pub(super) pacing: Pacing,
     /// Both instances of A, each for itself, and B.
     pub(super) first: Sum,
@@ -31,8 +33,10 @@ pub(super) struct Ratios {
     pub(super) cpu: Ratio,
     /// None where the slices had too few answers to tell a middle one.
     pub(super) latency: Option<Ratio>,
-    /// Groups measured, and those of them that the ratios are made of.
+    /// Groups measured, those of them that were not disturbed, and those that the ratios are
+    /// made of.
     pub(super) groups: usize,
+    pub(super) quiet: usize,
     pub(super) used: usize,
 }
 
@@ -95,6 +99,7 @@ fn of(records: &[Record], seed: u64) -> Option<Ratios> {
         cpu: Ratio::of(&cpu, seed)?,
         latency: Ratio::of(&latency, seed),
         groups: records.len(),
+        quiet: quiet.len(),
         used: used.len(),
     })
 }

@@ -12,7 +12,6 @@ use super::ratio::Ratio;
 use super::side::Sum;
 use crate::generator::Pacing;
 use crate::latency::QUANTILES;
-use crate::machine::Machine;
 use crate::units::{show_count, show_ns, show_rate};
 
 /// How far off one a control may be before its run is not worth reading.
@@ -70,9 +69,11 @@ pub(super) fn text(args: &Args, outcome: &Outcome) {
 }
 
 fn ratios(of: &str, ratios: &Ratios) {
-    let used = match ratios.groups - ratios.used {
-        0 => format!("{} groups of four slices", ratios.groups),
-        left_out => format!("{} groups, {left_out} more were disturbed", ratios.used),
+    let Ratios { groups, quiet, used, .. } = *ratios;
+    let used = match groups - quiet {
+        0 => format!("{groups} groups of four slices"),
+        left_out if used == quiet => format!("{used} groups; {left_out} more were disturbed"),
+        disturbed => format!("{groups} groups, {disturbed} of them disturbed"),
     };
     println!("  {:<24}{:<22}{used}", format!("CPU {of}"), show(&ratios.cpu));
     if let Some(latency) = &ratios.latency {
@@ -134,7 +135,7 @@ fn value(args: &Args, outcome: &Outcome) -> Value {
         "loop": pacing,
         "rate": rate,
         "groups": { "ratio": groups(&outcome.ratio), "control": groups(&outcome.control) },
-        "machine": Machine::this().json(),
+        "machine": outcome.machine.json(),
         "scenario": {
             "framing": args.framing.name(),
             "size": args.size,
@@ -152,7 +153,7 @@ fn ratio(ratio: &Ratio) -> Value {
 }
 
 fn groups(ratios: &Ratios) -> Value {
-    json!({ "measured": ratios.groups, "used": ratios.used })
+    json!({ "measured": ratios.groups, "quiet": ratios.quiet, "used": ratios.used })
 }
 
 fn side(title: &str, sum: &Sum) -> Value {
@@ -174,13 +175,15 @@ fn side(title: &str, sum: &Sum) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::Machine;
 
     fn outcome(ratio: [f64; 3], control: [f64; 3]) -> Outcome {
         let of = |[median, low, high]: [f64; 3]| {
             let cpu = Ratio { median, low, high };
-            Ratios { cpu, latency: None, groups: 1, used: 1 }
+            Ratios { cpu, latency: None, groups: 1, quiet: 1, used: 1 }
         };
         Outcome {
+            machine: Machine::this(),
             pacing: Pacing::Max,
             first: Sum::default(),
             second: Sum::default(),

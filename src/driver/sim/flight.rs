@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::stream::Readable;
 use super::{Id, State};
-use crate::driver::operation::{Address, Datagram, Descriptor, Event, Operation};
+use crate::driver::operation::{Address, Datagram, Descriptor, Event, Operation, Report};
 use crate::driver::token::{Kind, Token};
 use crate::memory::chain::Chain;
 use crate::memory::frame::Frame;
@@ -27,6 +27,8 @@ pub(super) struct Flight {
     is_fresh: bool,
     /// A late cancel is on its way: the next success is the last.
     pub(super) is_dying: bool,
+    /// A send whose success, if it comes within its first enter, ends no wait.
+    pub(super) is_lazy: bool,
     /// The last completion is made.
     pub(super) has_ended: bool,
 }
@@ -59,15 +61,16 @@ impl Step {
 
 impl Flight {
     pub(super) fn new(token: Token, socket: Id, operation: Operation) -> Flight {
+        let is_lazy = matches!(operation, Operation::Send(_, _, Report::Lazy));
         let work = match operation {
             Operation::Accept(_) => Work::Accept,
             Operation::Receive(_) => Work::Receive,
             Operation::ReceiveFrom(_) => Work::ReceiveFrom,
-            Operation::Send(_, chain) => Work::Send(chain),
+            Operation::Send(_, chain, _) => Work::Send(chain),
             Operation::SendTo(_, chain, to) => Work::SendTo(chain, to),
             Operation::Connect(_, to) => Work::Connect(Some(to)),
         };
-        Flight { token, socket, work, is_fresh: true, is_dying: false, has_ended: false }
+        Flight { token, socket, work, is_lazy, is_fresh: true, is_dying: false, has_ended: false }
     }
 
     /// Whether an operation may not use this one's slot: it is of another generation or the same
@@ -214,7 +217,7 @@ pub(super) fn target(operation: &Operation) -> Descriptor {
         Operation::Accept(socket)
         | Operation::Receive(socket)
         | Operation::ReceiveFrom(socket)
-        | Operation::Send(socket, _)
+        | Operation::Send(socket, ..)
         | Operation::SendTo(socket, ..)
         | Operation::Connect(socket, _) => socket,
     }

@@ -42,6 +42,9 @@ pub(crate) struct Kernel {
     /// uses one slot for all its operations, one of each kind at a time.
     flights: Flights,
     ready: VecDeque<Completion>,
+    /// Lazy sends that succeeded within their first enter: told with whatever comes next.
+    unsaid: Vec<Completion>,
+    is_performing: bool,
     in_flight: u32,
     /// Cancels and closes that are done; the next reap takes note.
     own_ready: u32,
@@ -81,6 +84,8 @@ impl Kernel {
             queue: Vec::new(),
             flights: BTreeMap::new(),
             ready: VecDeque::new(),
+            unsaid: Vec::new(),
+            is_performing: false,
             in_flight: 0,
             own_ready: 0,
         }
@@ -198,7 +203,9 @@ impl Kernel {
         let wait = if returns { Wait::Poll } else { wait };
         state.wake(self.core);
         let mut paused = Vec::new();
+        self.is_performing = true;
         self.perform(state, &mut paused);
+        self.is_performing = false;
         self.collect(state, paused);
         if !self.is_ready() && !state.has_news(self.core) {
             match wait {
@@ -228,7 +235,8 @@ impl Kernel {
             state.counts.held_back += 1;
             count = state.random.up_to(count - 1);
         }
-        for completion in self.ready.drain(..count) {
+        let ready: Vec<_> = self.ready.drain(..count).collect();
+        for completion in ready.into_iter().chain(mem::take(&mut self.unsaid)) {
             let token = completion.token;
             state.note(scramble_token(self.core, token) ^ flight::digest(&completion.event));
             if !completion.more {
@@ -313,6 +321,13 @@ impl Kernel {
 
     /// Adds a completion: at the end, or before some of other operations.
     fn push(&mut self, state: &mut State, completion: Completion) {
+        if self.is_performing
+            && let Event::Sent(Ok(sent), chain) = &completion.event
+            && *sent == chain.len()
+            && self.flights[&place(completion.token)].is_lazy
+        {
+            return self.unsaid.push(completion);
+        }
         let same = |other: &Completion| other.token == completion.token;
         let first = self.ready.iter().rposition(same).map_or(0, |at| at + 1);
         let passes = self.ready.len() - first;

@@ -38,6 +38,8 @@ pub(super) struct Message {
     vectors: Vec<libc::iovec>,
     to: Option<SocketAddrAny>,
     chain: Chain,
+    /// Its success makes no completion of the kernel's.
+    lazy: bool,
 }
 
 /// Messages at rest, for the next sends.
@@ -58,6 +60,7 @@ impl Spare {
                 vectors: Vec::new(),
                 to: None,
                 chain: Chain::default(),
+                lazy: false,
             })
         })
     }
@@ -90,11 +93,17 @@ impl Message {
 }
 
 impl Held {
+    /// Whether it is a send whose success the kernel does not tell.
+    pub(super) fn is_lazy(&self) -> bool {
+        matches!(self, Held::Message(message) if message.lazy)
+    }
+
     /// The chain of a send that has completed.
     pub(super) fn take_chain(&mut self, spare: &mut Spare) -> Chain {
         match mem::replace(self, Held::Nothing) {
             Held::Message(mut message) => {
                 let chain = mem::take(&mut message.chain);
+                message.lazy = false;
                 spare.give(message);
                 chain
             }
@@ -108,18 +117,23 @@ fn empty_header() -> libc::msghdr {
     unsafe { mem::zeroed() }
 }
 
-/// The entry that sends the front of `chain`, and what must be held for it.
-pub(super) fn send(fd: i32, chain: Chain, spare: &mut Spare) -> (Held, squeue::Entry) {
+/// The entry that sends the front of `chain`, and what must be held for it. A `lazy` one is
+/// performed within the enter, and completed by the kernel only if it failed or was short.
+pub(super) fn send(fd: i32, chain: Chain, lazy: bool, spare: &mut Spare) -> (Held, squeue::Entry) {
+    let lazy = lazy && chain.pieces() <= PIECES_MAX;
+    let flags = if lazy { SEND_FLAGS | libc::MSG_DONTWAIT } else { SEND_FLAGS };
     let mut message = spare.take();
-    if chain.pieces() == 1 {
+    message.lazy = lazy;
+    let entry = if chain.pieces() == 1 {
         message.chain = chain;
         let piece = message.chain.slices().next().expect("there is one");
         let len = u32::try_from(piece.len()).unwrap_or(u32::MAX);
-        let entry = opcode::Send::new(Fd(fd), piece.as_ptr(), len).flags(SEND_FLAGS).build();
-        return (Held::Message(message), entry);
-    }
-    message.load(chain, None);
-    let entry = opcode::SendMsg::new(Fd(fd), &message.header).flags(SEND_FLAGS as u32).build();
+        opcode::Send::new(Fd(fd), piece.as_ptr(), len).flags(flags).build()
+    } else {
+        message.load(chain, None);
+        opcode::SendMsg::new(Fd(fd), &message.header).flags(flags as u32).build()
+    };
+    let entry = if lazy { entry.flags(squeue::Flags::SKIP_SUCCESS) } else { entry };
     (Held::Message(message), entry)
 }
 

@@ -24,7 +24,7 @@ use rustix::io::Errno;
 
 use self::held::{Held, Spare};
 use super::bell::Bell;
-use super::operation::{Completion, Descriptor, Event, Operation, Wait};
+use super::operation::{Completion, Descriptor, Event, Operation, Report, Wait};
 use super::token::{Kind, Token};
 use crate::clock::Now;
 use crate::memory::pool::Pool;
@@ -36,6 +36,8 @@ const GROUP: u16 = 0;
 /// about twenty an enter (`IO_LOCAL_TW_DEFAULT_MAX`).
 const GETEVENTS: u32 = 1;
 const EXT_ARG: u32 = 8;
+/// A send above this is reported promptly: what it holds should go home soon.
+const LAZY_BYTES_MAX: usize = 64 * 1024;
 /// How long a dropped ring waits for the last completions before it gives its memory up.
 const DRAIN: Duration = Duration::from_secs(2);
 /// The memory of a ring that was closed is given back a little later: how long a new one waits for
@@ -65,6 +67,8 @@ pub(crate) struct Ring {
     spare: Spare,
     /// The shape of a received datagram; the kernel copies it when the operation is armed.
     datagram: Box<libc::msghdr>,
+    /// Sends whose success makes no completion of the kernel's; those of the last enter.
+    lazy: Vec<Token>,
     /// Operations whose last completion has not come.
     in_flight: u32,
     closing: bool,
@@ -92,6 +96,7 @@ impl Ring {
             held: Vec::new(),
             spare: Spare::default(),
             datagram: Box::new(held::datagram_shape()),
+            lazy: Vec::new(),
             in_flight: 0,
             closing: false,
             started: Instant::now(),
@@ -138,8 +143,12 @@ impl Ring {
             Operation::ReceiveFrom(Descriptor(fd)) => {
                 opcode::RecvMsgMulti::new(Fd(fd), &*self.datagram, GROUP).build()
             }
-            Operation::Send(Descriptor(fd), chain) => {
-                let (held, entry) = held::send(fd, chain, &mut self.spare);
+            Operation::Send(Descriptor(fd), chain, report) => {
+                let lazy = report == Report::Lazy && chain.len() <= LAZY_BYTES_MAX;
+                if lazy {
+                    self.lazy.push(token);
+                }
+                let (held, entry) = held::send(fd, chain, lazy, &mut self.spare);
                 self.held[index] = held;
                 entry
             }
@@ -258,8 +267,35 @@ impl Ring {
                 }
             }
         }
+        self.reap_lazy(into);
         if rung && !self.closing {
             self.arm_bell();
+        }
+    }
+
+    /// Completes the lazy sends of which the kernel has said nothing. It performs each of them
+    /// within the enter that hands it over (MSG_DONTWAIT), and makes a completion only of what
+    /// failed or was short (CQE_SKIP_SUCCESS): silence is success, once everything was handed over
+    /// and no completion is held back.
+    fn reap_lazy(&mut self, into: &mut Vec<Completion>) {
+        if self.lazy.is_empty() {
+            return;
+        }
+        let submission = self.ring.submission();
+        let is_settled = submission.is_empty() && !submission.cq_overflow();
+        drop(submission);
+        if !is_settled {
+            let held = &self.held;
+            return self.lazy.retain(|token| held[token.key.index() as usize].is_lazy());
+        }
+        for token in self.lazy.drain(..) {
+            let held = &mut self.held[token.key.index() as usize];
+            if held.is_lazy() {
+                let chain = held.take_chain(&mut self.spare);
+                let event = Event::Sent(Ok(chain.len()), chain);
+                self.in_flight -= 1;
+                into.push(Completion { token, more: false, event });
+            }
         }
     }
 }

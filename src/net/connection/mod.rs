@@ -82,6 +82,8 @@ pub(crate) struct Connection {
     last_received: Cell<Now>,
     bytes_received: Cell<u64>,
     bytes_sent: Cell<u64>,
+    /// Of the bytes that wait, those that the last flush has seen.
+    flushed: Cell<usize>,
     /// `bytes_sent` when the closing flush was last looked at.
     sent_mark: Cell<u64>,
     /// Its place among the engine's connections; given back with the socket, whoever holds on to
@@ -122,6 +124,7 @@ impl Connection {
             last_received: Cell::new(reactor.now()),
             bytes_received: Cell::new(0),
             bytes_sent: Cell::new(0),
+            flushed: Cell::new(0),
             sent_mark: Cell::new(0),
             permit: Cell::new(permit),
         });
@@ -169,6 +172,12 @@ impl Connection {
     /// Bytes received and sent so far.
     pub(crate) fn traffic(&self) -> (u64, u64) {
         (self.bytes_received.get(), self.bytes_sent.get())
+    }
+
+    /// Bytes that were queued in this turn: the kernel had no chance to take them yet.
+    #[inline]
+    pub(crate) fn fresh(&self) -> usize {
+        self.output.borrow().bytes().saturating_sub(self.flushed.get())
     }
 
     /// Bytes that wait to be sent.

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 use super::closing::LINGER;
 use super::{Connection, Life};
-use crate::driver::operation::{Operation, Shutdown};
+use crate::driver::operation::{Operation, Report, Shutdown};
 use crate::error::SendError;
 use crate::memory::chain::{Chain, Payload};
 use crate::net::output::Backlog;
@@ -96,6 +96,7 @@ impl Connection {
             return self.advance(); // the output was given up meanwhile
         }
         let backlog = self.output.borrow_mut().sent(chain, sent);
+        self.flushed.set(self.flushed.get().saturating_sub(sent));
         match result {
             Ok(_) | Err(Errno::INTR | Errno::AGAIN) => {}
             Err(error) => self.fail_writes(error),
@@ -108,6 +109,18 @@ impl Connection {
         }
         self.tell_sent();
         self.advance();
+    }
+
+    /// How the next send is to be reported: lazily when nothing hangs on it, so that the turn's one
+    /// enter goes on to wait for something to do.
+    fn report(&self) -> Report {
+        let nothing_hangs_on_it = self.life.get() == Life::Open
+            && !self.finishing.get()
+            && !self.sends_watched.get()
+            && !self.reactor.is_stopping()
+            && !self.reactor.is_starved()
+            && self.output.borrow().is_at_ease();
+        if nothing_hangs_on_it { Report::Lazy } else { Report::Prompt }
     }
 
     /// The peer takes nothing any more: what waits is dropped and counted.
@@ -158,10 +171,12 @@ impl Flush for Connection {
         if self.life.get() >= Life::Ending {
             return;
         }
+        self.flushed.set(self.output.borrow().bytes());
+        let report = self.report();
         let next = if self.write_ended.get() { None } else { self.output.borrow_mut().next() };
         if let Some(chain) = next {
             self.operations.set(self.operations.get() + 1);
-            self.reactor.submit(self.key(), Operation::Send(self.socket, chain));
+            self.reactor.submit(self.key(), Operation::Send(self.socket, chain, report));
             return;
         }
         let sent = self.output.borrow().is_empty();

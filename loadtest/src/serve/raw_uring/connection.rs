@@ -41,6 +41,8 @@ pub(super) struct Connection {
     /// An error or a frame too long: nothing more is sent either.
     pub(super) dead: bool,
     pub(super) shut: bool,
+    /// The send in flight ends within its enter, and unless it fails without a completion.
+    pub(super) unseen: bool,
     /// Bytes that the send in flight was asked for.
     pub(super) asked: usize,
     /// The peer's window is full: the next send waits for room in the kernel.
@@ -82,6 +84,7 @@ impl Connection {
             ended: false,
             dead: false,
             shut: false,
+            unseen: false,
             asked: 0,
             patient: false,
             more_waits: false,

@@ -11,6 +11,7 @@
 #![allow(unsafe_code)]
 
 mod blocks;
+mod bundle;
 mod connection;
 mod modes;
 mod server;

@@ -10,8 +10,9 @@ use io_uring::types::{CancelBuilder, Fd};
 use io_uring::{CompletionQueue, EnterFlags, IoUring, SubmissionQueue, Submitter, cqueue, opcode};
 use slab::Slab;
 
-use super::blocks::{Blocks, BufferRing, GROUP};
-use super::connection::{Connection, GATHER_MAX, Output, Own, Pieces, Store};
+use super::blocks::{Blocks, GROUP};
+use super::bundle::group;
+use super::connection::{Connection, Output, Own, Pieces, Store};
 use super::modes::{Modes, Receive, Send};
 use crate::framing::Framing;
 
@@ -36,13 +37,13 @@ fn user_data(kind: Kind, slot: usize) -> u64 {
 }
 
 pub(super) struct Server<'ring> {
-    submitter: Submitter<'ring>,
+    pub(super) submitter: Submitter<'ring>,
     submissions: SubmissionQueue<'ring>,
     completions: CompletionQueue<'ring>,
     listener: TcpListener,
     framing: Framing,
     modes: Modes,
-    connections: Slab<Connection>,
+    pub(super) connections: Slab<Connection>,
     blocks: Blocks,
     /// Slots to look at before the next enter.
     touched: Vec<usize>,
@@ -50,6 +51,8 @@ pub(super) struct Server<'ring> {
     starved: VecDeque<usize>,
     /// Slots whose send ends within the enter that submits it, unseen unless it fails.
     immediate: Vec<usize>,
+    /// Whether the last enter took all submissions.
+    submitted: bool,
     /// What every enter asks for.
     enter_flags: EnterFlags,
     /// An accept is with the kernel; false while there are no descriptors left.
@@ -83,6 +86,7 @@ impl<'ring> Server<'ring> {
             touched: Vec::new(),
             starved: VecDeque::new(),
             immediate: Vec::new(),
+            submitted: true,
             enter_flags,
             accepting: false,
         })
@@ -121,6 +125,7 @@ impl<'ring> Server<'ring> {
             Err(error) => return Err(error),
         }
         self.submissions.sync();
+        self.submitted = self.submissions.is_empty();
         Ok(())
     }
 
@@ -219,6 +224,7 @@ impl<'ring> Server<'ring> {
         let connection = &mut self.connections[slot];
         // A bundle may end in several parts.
         connection.sending = cqueue::more(flags);
+        connection.unseen = false;
         match result {
             1.. => {
                 connection.asked -= result as usize;
@@ -289,12 +295,17 @@ impl<'ring> Server<'ring> {
         let flags = if immediate { flags | libc::MSG_DONTWAIT } else { flags };
         let entry = match output {
             Output::Plain(start, len) => opcode::Send::new(socket, start, len).flags(flags).build(),
-            Output::Bundle(_) => opcode::SendBundle::new(socket, group(slot)).flags(flags).build(),
+            // Not WAITALL: a short bundle must show, see `reset_bundle`.
+            Output::Bundle(_) => {
+                let flags = libc::MSG_NOSIGNAL;
+                opcode::SendBundle::new(socket, group(slot)).flags(flags).build()
+            }
             Output::Gathered(header, _) => {
                 opcode::SendMsg::new(socket, header).flags(flags as u32).build()
             }
         };
         let entry = entry.user_data(user_data(Kind::Send, slot));
+        connection.unseen = immediate;
         if immediate {
             self.immediate.push(slot);
             self.push(&entry.flags(Flags::SKIP_SUCCESS));
@@ -304,15 +315,16 @@ impl<'ring> Server<'ring> {
     }
 
     /// Takes note of the sends that the last enter made. They were told not to wait, so they ended
-    /// in it; those that took less than all were completed and are no longer `sending`. A seen end
+    /// in it; those that took less than all were completed and are no longer `unseen`. A seen end
     /// would make each enter that sends return at once, and the turn's wait take a second one.
     fn book_immediate(&mut self) {
-        if !self.submissions.is_empty() {
+        if !self.submitted {
             return; // The enter did not get so far; the next one will.
         }
         while let Some(slot) = self.immediate.pop() {
-            let Connection { sending: true, asked, .. } = self.connections[slot] else { continue };
-            self.handle_send(slot, asked as i32, 0);
+            if let Some(&Connection { unseen: true, asked, .. }) = self.connections.get(slot) {
+                self.handle_send(slot, asked as i32, 0);
+            }
         }
     }
 
@@ -370,32 +382,4 @@ impl<'ring> Server<'ring> {
             self.accept();
         }
     }
-
-    /// Gives a connection its own group to send bundles from. Without memory for it, or on an
-    /// older kernel, the connection gathers.
-    fn add_bundle(&mut self, slot: usize) {
-        if let Store::Pieces(pieces) = &mut self.connections[slot].store {
-            let ring = BufferRing::new(GATHER_MAX as u16);
-            // SAFETY: `remove` unregisters the group before the ring is dropped, and what is put
-            // into it are pieces, which stay until their send's end.
-            let registered = unsafe { ring.register(&self.submitter, group(slot)) };
-            pieces.bundle = registered.is_ok().then_some(ring);
-        }
-    }
-
-    /// After a short send nobody knows what the group still holds: it is emptied.
-    fn reset_bundle(&mut self, slot: usize) {
-        let Store::Pieces(pieces) = &mut self.connections[slot].store else { return };
-        let Some(mut ring) = pieces.bundle.take() else { return };
-        self.submitter.unregister_buf_ring(group(slot)).expect("it was registered");
-        ring.clear();
-        // SAFETY: as in `add_bundle`.
-        let registered = unsafe { ring.register(&self.submitter, group(slot)) };
-        pieces.bundle = registered.is_ok().then_some(ring);
-    }
-}
-
-/// The buffer group of a connection; beyond the last number, one that cannot be registered.
-fn group(slot: usize) -> u16 {
-    u16::try_from(slot + 1).unwrap_or(GROUP)
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::{Faults, Kernel, World};
 use crate::driver::operation::{
-    Address, Completion, Descriptor, Event, ListenOptions, Operation, Protocol, Wait,
+    Address, Completion, Descriptor, Event, ListenOptions, Operation, Protocol, Report, Wait,
 };
 use crate::driver::sim::flight;
 use crate::driver::token::Token;

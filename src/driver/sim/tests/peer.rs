@@ -198,7 +198,7 @@ impl Line {
         }
         if self.sending.is_none() && !self.out.is_empty() {
             let out = std::mem::take(&mut self.out);
-            self.sending = Some(core.submit(Operation::Send(self.socket, out)));
+            self.sending = Some(core.submit(Operation::Send(self.socket, out, Report::Prompt)));
         }
         let is_sent = self.sending.is_none() && self.out.is_empty();
         if is_sent && !self.is_shut && (self.has_ended || !self.is_echo) {

@@ -15,7 +15,7 @@ fn a_slot_serves_all_kinds_at_once() {
     let mut pair = Pair::new(Faults::default());
     let receive = pair.server.submit(Operation::Receive(pair.near));
     let send = Token { kind: Kind::Send, ..receive };
-    pair.server.kernel.submit(send, Operation::Send(pair.near, chain(b"both")));
+    pair.server.kernel.submit(send, Operation::Send(pair.near, chain(b"both"), Report::Prompt));
     let mut seen = Vec::new();
     pair.server.kernel.enter(Wait::Forever).expect("never fails");
     pair.server.kernel.reap(&mut seen);
@@ -45,7 +45,7 @@ fn a_slot_is_not_used_in_the_next_generation() {
     let token = pair.server.submit(Operation::Receive(pair.near));
     let next = Key::from_u64(token.key.to_u64() + (1 << 32));
     let send = Token { kind: Kind::Send, key: next };
-    pair.server.kernel.submit(send, Operation::Send(pair.near, chain(b"x")));
+    pair.server.kernel.submit(send, Operation::Send(pair.near, chain(b"x"), Report::Prompt));
 }
 
 #[test]
@@ -87,8 +87,8 @@ fn nothing_is_closed_under_an_operation() {
 #[should_panic(expected = "two at once")]
 fn a_socket_has_one_send_in_flight() {
     let mut pair = Pair::new(Faults::default());
-    pair.server.submit(Operation::Send(pair.near, chain(b"one")));
-    pair.server.submit(Operation::Send(pair.near, chain(b"two")));
+    pair.server.submit(Operation::Send(pair.near, chain(b"one"), Report::Prompt));
+    pair.server.submit(Operation::Send(pair.near, chain(b"two"), Report::Prompt));
 }
 
 #[test]

@@ -11,7 +11,7 @@ fn a_connection_echoes_and_ends_half_by_half() {
     let mut pair = Pair::new(Faults::default());
     let near_receive = pair.server.submit(Operation::Receive(pair.near));
     let far_receive = pair.client.submit(Operation::Receive(pair.far));
-    let send = pair.client.submit(Operation::Send(pair.far, chain(b"hello")));
+    let send = pair.client.submit(Operation::Send(pair.far, chain(b"hello"), Report::Prompt));
     pair.run();
     let Event::Sent(Ok(5), chain_back) = pair.client.take_one(send) else { panic!("not sent") };
     assert_eq!(chain_back.len(), 5, "the chain comes back as it was");
@@ -20,8 +20,8 @@ fn a_connection_echoes_and_ends_half_by_half() {
     pair.client.kernel.shutdown(pair.far, Shutdown::Write).expect("it is connected");
     pair.run();
     assert!(matches!(pair.server.take_one(near_receive), Event::Received(Ok(None))));
-    let late = pair.client.submit(Operation::Send(pair.far, chain(b"more")));
-    let echo = pair.server.submit(Operation::Send(pair.near, chain(b"olleh")));
+    let late = pair.client.submit(Operation::Send(pair.far, chain(b"more"), Report::Prompt));
+    let echo = pair.server.submit(Operation::Send(pair.near, chain(b"olleh"), Report::Prompt));
     pair.run();
     assert!(matches!(pair.client.take_one(late), Event::Sent(Err(Errno::PIPE), _)));
     assert!(matches!(pair.server.take_one(echo), Event::Sent(Ok(5), _)));
@@ -219,10 +219,10 @@ fn a_listener_takes_its_backlog_along() {
 #[test]
 fn a_reader_that_does_not_read_stops_its_peer() {
     let mut pair = Pair::new(Faults { socket_bytes_max: 10_000, ..Faults::default() });
-    let send = pair.client.submit(Operation::Send(pair.far, chain(&[7; 16_000])));
+    let send = pair.client.submit(Operation::Send(pair.far, chain(&[7; 16_000]), Report::Prompt));
     pair.run();
     assert!(matches!(pair.client.take_one(send), Event::Sent(Ok(10_000), _)), "short");
-    let rest = pair.client.submit(Operation::Send(pair.far, chain(&[7; 6_000])));
+    let rest = pair.client.submit(Operation::Send(pair.far, chain(&[7; 6_000]), Report::Prompt));
     pair.run();
     assert!(pair.client.take(rest).is_empty(), "no room at all");
     assert_eq!(pair.world.counts().sends_waited, 1);
@@ -237,13 +237,13 @@ fn a_reader_that_does_not_read_stops_its_peer() {
 fn a_close_with_unread_bytes_resets() {
     let mut pair = Pair::new(Faults::default());
     let receive = pair.client.submit(Operation::Receive(pair.far));
-    pair.client.submit(Operation::Send(pair.far, chain(b"unread")));
+    pair.client.submit(Operation::Send(pair.far, chain(b"unread"), Report::Prompt));
     pair.run();
     pair.server.close(pair.near);
     pair.run();
     let event = pair.client.take_one(receive);
     assert!(matches!(event, Event::Received(Err(Errno::CONNRESET))), "{event:?}");
-    let send = pair.client.submit(Operation::Send(pair.far, chain(b"nobody")));
+    let send = pair.client.submit(Operation::Send(pair.far, chain(b"nobody"), Report::Prompt));
     pair.run();
     assert!(matches!(pair.client.take_one(send), Event::Sent(Err(Errno::PIPE), _)));
     assert!(pair.client.kernel.peer_address(pair.far).is_err());
@@ -255,7 +255,7 @@ fn an_abortive_close_takes_back_what_is_under_way() {
     let mut pair = Pair::new(Faults { delay_min: ms(1), delay_max: ms(1), ..Faults::default() });
     let receive = pair.server.submit(Operation::Receive(pair.near));
     pair.server.turn();
-    let send = pair.client.submit(Operation::Send(pair.far, chain(b"lost")));
+    let send = pair.client.submit(Operation::Send(pair.far, chain(b"lost"), Report::Prompt));
     pair.client.turn();
     pair.client.turn();
     assert!(matches!(pair.client.take_one(send), Event::Sent(Ok(4), _)));
@@ -272,10 +272,10 @@ fn a_send_to_a_closed_end_is_answered_by_a_reset() {
     let mut pair = Pair::new(Faults::default());
     pair.server.close(pair.near);
     pair.run();
-    let first = pair.client.submit(Operation::Send(pair.far, chain(b"one")));
+    let first = pair.client.submit(Operation::Send(pair.far, chain(b"one"), Report::Prompt));
     pair.run();
     assert!(matches!(pair.client.take_one(first), Event::Sent(Ok(3), _)), "it cannot know");
-    let second = pair.client.submit(Operation::Send(pair.far, chain(b"two")));
+    let second = pair.client.submit(Operation::Send(pair.far, chain(b"two"), Report::Prompt));
     pair.run();
     assert!(matches!(pair.client.take_one(second), Event::Sent(Err(Errno::PIPE), _)));
     let receive = pair.client.submit(Operation::Receive(pair.far));
@@ -314,7 +314,7 @@ fn time_moves_by_deliveries_and_by_deadlines() {
 
     let receive = pair.server.submit(Operation::Receive(pair.near));
     pair.server.turn();
-    pair.client.submit(Operation::Send(pair.far, chain(b"x")));
+    pair.client.submit(Operation::Send(pair.far, chain(b"x"), Report::Prompt));
     pair.client.turn();
     pair.client.turn();
     assert!(pair.world.is_asleep(pair.server.kernel.core()));
@@ -361,7 +361,7 @@ fn a_turn_may_begin_with_its_enter() {
     };
     assert!(turn(&mut pair.server, Wait::For(ms(3))).is_empty());
     assert!(pair.world.is_asleep(core), "its reap does not wake it");
-    pair.client.submit(Operation::Send(pair.far, chain(b"x")));
+    pair.client.submit(Operation::Send(pair.far, chain(b"x"), Report::Prompt));
     pair.client.turn();
     pair.client.turn();
     assert!(pair.world.advance());

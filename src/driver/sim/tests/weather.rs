@@ -137,7 +137,7 @@ fn a_cancel_in_time_wins() {
     pair.run();
     let event = pair.server.take_one(receive);
     assert!(matches!(event, Event::Received(Err(Errno::CANCELED))), "{event:?}");
-    pair.client.submit(Operation::Send(pair.far, chain(b"later")));
+    pair.client.submit(Operation::Send(pair.far, chain(b"later"), Report::Prompt));
     let receive = pair.server.submit(Operation::Receive(pair.near));
     pair.run();
     assert_eq!(pair.server.take_received(receive).0, b"later", "nothing is lost");
@@ -153,7 +153,7 @@ fn a_late_cancel_loses_to_a_success() {
     pair.server.kernel.cancel(receive);
     pair.server.kernel.cancel(pair.accept);
     pair.server.turn();
-    pair.client.submit(Operation::Send(pair.far, chain(b"after all")));
+    pair.client.submit(Operation::Send(pair.far, chain(b"after all"), Report::Prompt));
     let at = pair.server.kernel.local_address(pair.listener).expect("bound");
     let (second, connect) = pair.client.connect(&at);
     pair.client.turn();
@@ -191,7 +191,7 @@ fn enobufs_ends_a_receive_and_the_next_one_goes_on() {
     let receive = pair.server.submit(Operation::Receive(pair.near));
     pair.run();
     pair.world.set_faults(Faults { no_buffers: 1.0, ..Faults::default() });
-    pair.client.submit(Operation::Send(pair.far, chain(b"kept")));
+    pair.client.submit(Operation::Send(pair.far, chain(b"kept"), Report::Prompt));
     pair.run();
     let event = pair.server.take_one(receive);
     assert!(matches!(event, Event::Received(Err(Errno::NOBUFS))), "{event:?}");
