@@ -1,5 +1,6 @@
 //! Bad weather for the program `skyring echo`: signals, no descriptors left, stock clients.
 #![cfg(feature = "servers")]
+#![allow(clippy::print_stdout, reason = "a test that is skipped says so")]
 
 mod common;
 
