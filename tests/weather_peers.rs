@@ -74,8 +74,12 @@ fn a_peer_that_never_reads_is_kicked_at_the_cap() {
                 scope.spawn(|| never_read(server.connect()));
             }
             // Meanwhile the innocent are answered, byte for byte.
-            let payloads: Vec<_> = (0..500).map(|n| pattern(n, n * 13 % 2000)).collect();
-            echoes_all(server.address, &payloads);
+            let mut innocent = server.connect();
+            for n in 0..500 {
+                let payload = pattern(n, n * 13 % 2000);
+                innocent.write_all(&u16_frame(&payload)).expect("written");
+                assert_eq!(read_u16(&mut innocent).expect("answered"), payload);
+            }
         });
         server.settle();
         let metrics = server.metrics();
@@ -341,7 +345,9 @@ fn a_peer_that_sends_for_ever_after_a_close_is_cut_off() {
         // It reads nothing and never ends by itself; the linger does.
         while stream.write_all(&frame).is_ok() {}
         server.settle();
-        assert!(server.metrics().frames < 100, "what came after the close was dropped");
+        let metrics = server.metrics();
+        let sent = metrics.bytes_received / frame.len() as u64;
+        assert!(metrics.frames < sent / 2, "what came after the close was dropped: {metrics:?}");
         server.stop();
     });
 }
@@ -351,7 +357,7 @@ fn a_small_window_gets_every_byte() {
     deadline(|| {
         let server = Server::start(config(), echo(LengthPrefix::U16));
         let stream = server.connect();
-        rustix::net::sockopt::set_socket_recv_buffer_size(&stream, 4096).expect("set");
+        rustix::net::sockopt::set_socket_recv_buffer_size(&stream, 32 << 10).expect("set");
         let mut writer = stream.try_clone().expect("cloned");
         let mut stream = stream;
         let wire: Vec<u8> = (0..100).flat_map(|n| u16_frame(&pattern(n, 20_000))).collect();

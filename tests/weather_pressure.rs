@@ -8,8 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::{
-    Server, config, connect, converse, deadline, echo, echoes_all, eventually, pattern, read_u16,
-    u16_frame,
+    Server, config, connect, converse, deadline, echo, echoes_all, pattern, read_u16, u16_frame,
 };
 use skyring::config::Share;
 use skyring::prelude::*;

@@ -1,5 +1,6 @@
 //! An allocator that counts: what lives, and what the reactors' threads allocate.
 #![allow(unsafe_code)] // A global allocator is unsafe to write; it passes everything on.
+#![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
