@@ -53,8 +53,8 @@ impl Cutter {
                 Ok(Cut::Frame(frame))
             }
             Step::Partial { needed } => {
-                self.partial.extend_from_slice(rest);
                 self.needed = needed;
+                self.hold(rest);
                 *at = bytes.len();
                 Ok(Cut::Empty)
             }
@@ -66,7 +66,7 @@ impl Cutter {
         while *at < bytes.len() {
             let rest = &bytes[*at..];
             let take = self.framing.continues(self.partial.len(), self.needed, rest);
-            self.partial.extend_from_slice(&rest[..take]);
+            self.hold(&rest[..take]);
             *at += take;
             match self.framing.decode(&self.partial, &mut self.scanned, self.frame_bytes_max)? {
                 Step::Frame(found) => {
@@ -79,6 +79,15 @@ impl Cutter {
             }
         }
         Ok(Cut::Empty)
+    }
+
+    /// Adds to the partial frame. Room is made for all of it at once when a good part is there
+    /// already, so that it does not move again; never for more than four times what came.
+    fn hold(&mut self, bytes: &[u8]) {
+        let len = self.partial.len() + bytes.len();
+        let room = self.needed.max(len).min(len * 4);
+        self.partial.reserve_exact(room.saturating_sub(self.partial.len()));
+        self.partial.extend_from_slice(bytes);
     }
 
     /// Bytes of a frame that is not whole yet.

@@ -28,6 +28,13 @@ use self::ring::BufferRing;
 
 /// The kernel reads a buffer ring of at most this many entries (`io_uring_register_buf_ring(3)`).
 pub(crate) const POOL_BLOCKS_MAX: u32 = 32_768;
+/// Received bytes that the kernel may put in blocks before the first of them is used again; about
+/// what a core's second-level cache and a share of the third hold.
+const RATION_BYTES: u32 = 1 << 20;
+/// The kernel gets this many blocks in any case: an enter brings about as many completions.
+const RATION_BLOCKS_MIN: u32 = 16;
+/// Receives over which the fill of blocks is averaged.
+const FILL_WEIGHT: u32 = 8;
 /// Buffer rings and blocks begin on a page.
 const PAGE_BYTES: usize = 4096;
 /// What a block holds after its return in a debug build: a stale reader sees it at once.
@@ -48,6 +55,8 @@ struct Core {
     lent: Cell<u32>,
     /// Blocks that the kernel may fill.
     provided: Cell<u32>,
+    /// How far blocks are filled of late, in bytes: a moving average.
+    fill: Cell<u32>,
     /// More lent blocks than this, and new bytes are copied to the heap.
     quota: u32,
 }
@@ -141,6 +150,7 @@ impl Pool {
             home: RefCell::new((0..blocks as u16).rev().collect()),
             lent: Cell::new(0),
             provided: Cell::new(0),
+            fill: Cell::new(0),
             quota: quota.min(blocks - 1),
             memory,
         });
@@ -179,7 +189,7 @@ impl Pool {
     /// Whether so many blocks are with the kernel that starved receives may go on: half of them, or
     /// as many as are there when frames hold all that they may.
     pub(crate) fn is_replenished(&self) -> bool {
-        let enough = (self.blocks() / 2).min(self.blocks() - self.0.quota);
+        let enough = (self.ration() / 2).min(self.blocks() - self.0.quota);
         self.provided() >= enough
     }
 
@@ -188,8 +198,19 @@ impl Pool {
         self.0.ring.place()
     }
 
-    /// Gives every block that is home to the kernel, those returned by other threads too. Returns
-    /// how many.
+    /// How many blocks the kernel gets at most: all of them while receives are small. Large ones
+    /// cycle through a few, so that what was received is still in the cache when it is sent.
+    fn ration(&self) -> u32 {
+        (RATION_BYTES / self.0.fill.get().max(1)).max(RATION_BLOCKS_MIN).min(self.blocks())
+    }
+
+    /// Whether blocks are home that the ration holds back.
+    pub(crate) fn is_rationed(&self) -> bool {
+        !self.0.home.borrow().is_empty()
+    }
+
+    /// Gives the kernel blocks that are home, up to the ration, those that came last (and are in
+    /// the cache) first. Looks for what other threads returned before. Returns how many.
     pub(crate) fn provide(&self) -> u32 {
         while let Some(id) = self.0.memory.returns.pop() {
             if self.0.release(id) {
@@ -198,11 +219,13 @@ impl Pool {
             }
         }
         let mut home = self.0.home.borrow_mut();
-        let count = home.len() as u32;
+        let room = self.ration().saturating_sub(self.0.provided.get());
+        let count = room.min(home.len() as u32);
         if count == 0 {
             return 0;
         }
-        for id in home.drain(..).rev() {
+        for _ in 0..count {
+            let id = home.pop().expect("counted above");
             self.0.ring.push(self.0.memory.block(id), self.0.memory.block_bytes as u32, id);
         }
         self.0.ring.publish();
@@ -221,6 +244,8 @@ impl Pool {
         assert_eq!(entry.count.get(), 0, "the kernel filled a block that is still lent");
         entry.count.set(1);
         entry.len.set(len);
+        let fill = self.0.fill.get();
+        self.0.fill.set(fill - fill / FILL_WEIGHT + len / FILL_WEIGHT);
         self.0.lent.set(self.0.lent.get() + 1);
         self.0.provided.set(self.0.provided.get() - 1);
         // SAFETY: the pointer is that of `self.0`; the lease owns one count of the pool until its

@@ -94,6 +94,8 @@ counts! {
     quota_copies,
     /// Receives that found no block and were parked until some came home.
     starved,
+    /// Receives that waited a turn because large ones cycle through a few blocks.
+    rationed,
     /// Times a connection's reads paused because its reader lagged.
     paused,
 }

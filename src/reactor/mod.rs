@@ -222,7 +222,9 @@ impl Reactor {
 
     /// Calls `target` when enough blocks are home again.
     pub(crate) fn park(&self, target: Weak<dyn Unpark>) {
-        self.metrics.starved.add(1);
+        let count =
+            if self.pool.is_rationed() { &self.metrics.rationed } else { &self.metrics.starved };
+        count.add(1);
         self.parked.borrow_mut().push_back(target);
     }
 
