@@ -81,28 +81,36 @@ pub(super) fn start<A, M>(
     connection.resume();
 }
 
-/// The life of an agent.
-async fn serve<A, M>(session: Rc<Session<M>>, client: Client, mut agent: Shield<A>)
+/// The life of an agent. A block rather than an `async fn`, which would keep its arguments twice.
+fn serve<A, M>(
+    session: Rc<Session<M>>,
+    client: Client,
+    mut agent: Shield<A>,
+) -> impl Future<Output = ()>
 where
     A: Agent<M>,
     M: 'static,
 {
-    // Dropped on every way out: the end, a panic, the stop of the engine.
+    // Dropped on every way out: the end, a panic, the stop of the engine. Named first in the block,
+    // and so dropped before the agent.
     let session = Closing(session);
-    let agent = agent.agent.as_mut().expect("taken when dropped");
-    loop {
-        let result = match session.0.next().await {
-            Event::Frame(frame) => agent.frame(&client, frame).await,
-            Event::Message(message) => agent.message(&client, message).await,
-            Event::Backlog(backlog) => agent.backlog(&client, backlog).await,
-            Event::Ended(why) => {
-                tracing::debug!(client = %client.id(), %why, "disconnected");
-                return agent.disconnected(&client, *why).await;
+    async move {
+        loop {
+            let event = session.0.next().await;
+            let agent = agent.agent.as_mut().expect("taken when dropped");
+            let result = match event {
+                Event::Frame(frame) => agent.frame(&client, frame).await,
+                Event::Message(message) => agent.message(&client, message).await,
+                Event::Backlog(backlog) => agent.backlog(&client, backlog).await,
+                Event::Ended(why) => {
+                    tracing::debug!(client = %client.id(), %why, "disconnected");
+                    return agent.disconnected(&client, *why).await;
+                }
+            };
+            if let Err(error) = result {
+                tracing::debug!(client = %client.id(), %error, "the agent ended the connection");
+                return;
             }
-        };
-        if let Err(error) = result {
-            tracing::debug!(client = %client.id(), %error, "the agent ended the connection");
-            return;
         }
     }
 }

@@ -57,6 +57,7 @@ struct Core {
     provided: Cell<u32>,
     /// How far blocks are filled of late, in bytes: a moving average.
     fill: Cell<u32>,
+    rationed: Cell<bool>,
     /// More lent blocks than this, and new bytes are copied to the heap.
     quota: u32,
 }
@@ -151,6 +152,7 @@ impl Pool {
             lent: Cell::new(0),
             provided: Cell::new(0),
             fill: Cell::new(0),
+            rationed: Cell::new(false),
             quota: quota.min(blocks - 1),
             memory,
         });
@@ -204,9 +206,9 @@ impl Pool {
         (RATION_BYTES / self.0.fill.get().max(1)).max(RATION_BLOCKS_MIN).min(self.blocks())
     }
 
-    /// Whether blocks are home that the ration holds back.
+    /// Whether the ration held blocks back when the kernel last got some.
     pub(crate) fn is_rationed(&self) -> bool {
-        !self.0.home.borrow().is_empty()
+        self.0.rationed.get()
     }
 
     /// Gives the kernel blocks that are home, up to the ration, those that came last (and are in
@@ -221,6 +223,7 @@ impl Pool {
         let mut home = self.0.home.borrow_mut();
         let room = self.ration().saturating_sub(self.0.provided.get());
         let count = room.min(home.len() as u32);
+        self.0.rationed.set(home.len() as u32 > count);
         if count == 0 {
             return 0;
         }

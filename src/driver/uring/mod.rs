@@ -133,6 +133,10 @@ impl Ring {
     pub(crate) fn submit(&mut self, token: Token, operation: Operation) {
         let index = token.key.index() as usize;
         if index >= self.held.len() {
+            if index >= self.held.capacity() {
+                // By a quarter, as the tables whose slots these are.
+                self.held.reserve_exact(index + 1 - self.held.len() + index / 4);
+            }
             self.held.resize_with(index + 1, || Held::Nothing);
         }
         let entry = match operation {
