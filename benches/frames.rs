@@ -58,10 +58,8 @@ fn main() {
 
     let frame = Frame::from(vec![7; 4096]);
     let bytes = Bytes::from(vec![7; 4096]);
-    let sliced = pair(
-        || drop(black_box(frame.slice(100..164))),
-        || drop(black_box(bytes.slice(100..164))),
-    );
+    let sliced =
+        pair(|| drop(black_box(frame.slice(100..164))), || drop(black_box(bytes.slice(100..164))));
     report("slice a frame and drop it", "slice a Bytes and drop it", sliced);
 
     let small = frame.slice(..64);

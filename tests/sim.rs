@@ -106,7 +106,8 @@ fn a_lagging_agent_behind_a_small_mailbox_loses_nothing() {
     }
     for seed in 200..210 {
         let mut sim = Simulation::new(seed).weather(Faults::bad_weather());
-        let config = Config::new().cores(1).mailbox_max(2);
+        let config =
+            Config::new().cores(1).mailbox_max(2).pool_block_bytes(1024).receive_bytes_max(2048);
         let gate = Gate::framed(LengthPrefix::U16).agent(|_client| Slow);
         sim.start(Engine::new(config).gate(ADDRESS, gate)).expect("it starts");
         let chats = async {

@@ -14,34 +14,44 @@ use crate::net::connection::{Connection, Receiver};
 use crate::net::output::Backlog;
 use crate::reactor::{Reactor, guarded};
 use crate::service::mailbox::{Deliver, Local, Mailbox, Undelivered};
-use crate::wire::{FrameError, Framing};
+use crate::wire::Framing;
 
 /// Output of one turn and client at which its agent waits for the flush, or half of the send cap if
 /// that is less.
 const FRESH_BYTES_MAX: usize = 256 * 1024;
+
+/// What waits in a session's mailbox, in the order in which it came.
+enum Input<M> {
+    /// What one receive brought. The agent's own task cuts it, so that a frame is touched once.
+    Bytes(Frame),
+    Message(M),
+    /// The send queue passed a mark; [`Session::backlog`] says where it stands by now.
+    Backlog,
+    /// The last one.
+    Ended(Box<Disconnect>),
+}
 
 /// What an agent handles, one at a time.
 enum Event<M> {
     Frame(Frame),
     Message(M),
     Backlog(Backlog),
-    /// The last one.
-    Ended(Box<Disconnect>),
+    Ended(Disconnect),
 }
 
 struct Session<M> {
     connection: Rc<Connection>,
+    mailbox: Mailbox<Input<M>>,
     cutter: RefCell<Cutter>,
-    mailbox: Mailbox<Event<M>>,
-    /// Received bytes that wait for room in the mailbox, the front one cut up to `front_at`.
-    uncut: RefCell<VecDeque<Frame>>,
-    front_at: Cell<usize>,
+    /// The receive that is being cut, and how far it is.
+    bytes: RefCell<Option<Frame>>,
+    at: Cell<usize>,
+    /// Received bytes that wait for the agent; at a mark its client must wait, too.
+    unread_bytes: Cell<usize>,
     /// The agent goes on in the next turn when it has queued so much in one.
     fresh_bytes_max: usize,
-    /// Payload bytes in the mailbox.
-    unread_bytes: Cell<usize>,
-    /// Why no more will come, once that is known; told when everything before is in the mailbox.
-    ending: RefCell<Option<Box<Disconnect>>>,
+    /// Where the send queue stands, when the agent was not told yet.
+    backlog: Cell<Option<Backlog>>,
     ended: Cell<bool>,
 }
 
@@ -56,15 +66,15 @@ pub(super) fn start<A, M>(
 {
     let reactor = connection.reactor.clone();
     let session = Rc::new(Session {
-        cutter: RefCell::new(Cutter::new(framing, reactor.settings.frame_bytes_max)),
-        mailbox: Mailbox::new(&reactor),
-        uncut: RefCell::new(VecDeque::new()),
-        front_at: Cell::new(0),
-        fresh_bytes_max: FRESH_BYTES_MAX.min(reactor.settings.send_queue_bytes_max / 2),
-        unread_bytes: Cell::new(0),
-        ending: RefCell::new(None),
-        ended: Cell::new(false),
         connection: connection.clone(),
+        mailbox: Mailbox::new(&reactor),
+        cutter: RefCell::new(Cutter::new(framing, reactor.settings.frame_bytes_max)),
+        bytes: RefCell::new(None),
+        at: Cell::new(0),
+        unread_bytes: Cell::new(0),
+        fresh_bytes_max: FRESH_BYTES_MAX.min(reactor.settings.send_queue_bytes_max / 2),
+        backlog: Cell::new(None),
+        ended: Cell::new(false),
     });
     let client = Client::new(connection.clone(), framing);
     let door: Weak<Session<M>> = Rc::downgrade(&session);
@@ -104,7 +114,7 @@ where
                 Event::Backlog(backlog) => agent.backlog(&client, backlog).await,
                 Event::Ended(why) => {
                     tracing::debug!(client = %client.id(), %why, "disconnected");
-                    return agent.disconnected(&client, *why).await;
+                    return agent.disconnected(&client, why).await;
                 }
             };
             if let Err(error) = result {
@@ -137,126 +147,120 @@ impl<M> Drop for Closing<M> {
         let session = &self.0;
         session.ended.set(true);
         let left = session.mailbox.close();
-        let frames = left.iter().filter(|event| matches!(event, Event::Frame(_))).count();
         let metrics = &session.connection.reactor.metrics;
-        metrics.frames_undelivered.add(frames as u64);
+        metrics.frames_undelivered.add(session.count_frames(&left));
         // One by one: this may run while the agent's own panic unwinds, where two at once abort.
-        for event in left {
-            guarded(metrics, "a message panicked while it was dropped", || drop(event));
+        for input in left {
+            guarded(metrics, "a message panicked while it was dropped", || drop(input));
         }
-        drop(std::mem::take(&mut *session.uncut.borrow_mut()));
+        session.bytes.take();
         session.connection.close();
     }
 }
 
 impl<M: 'static> Session<M> {
-    /// The next event of the agent. Turns reads on again when it has caught up.
+    /// The next event of the agent.
     #[inline]
     async fn next(&self) -> Event<M> {
-        // What a client sent at once may be answered by more than its send queue takes, although
-        // it reads: the kernel must have had its chance before that counts against it.
-        while self.connection.fresh() >= self.fresh_bytes_max {
-            self.mailbox.after_flush().await;
+        loop {
+            // What a client sent at once may be answered by more than its send queue takes,
+            // although it reads: the kernel must have its chance before that counts against it.
+            while self.connection.fresh() >= self.fresh_bytes_max {
+                self.mailbox.after_flush().await;
+            }
+            self.mailbox.spend().await;
+            if let Some(event) = self.cut() {
+                return event;
+            }
+            match self.mailbox.receive().await {
+                Input::Bytes(bytes) => {
+                    self.bytes.replace(Some(bytes));
+                    self.at.set(0);
+                }
+                Input::Message(message) => return Event::Message(message),
+                Input::Backlog => {
+                    if let Some(backlog) = self.backlog.take() {
+                        return Event::Backlog(backlog);
+                    }
+                }
+                Input::Ended(why) => return Event::Ended(*why),
+            }
         }
-        let event = self.mailbox.receive().await;
-        if let Event::Frame(frame) = &event {
-            self.unread_bytes.set(self.unread_bytes.get() - frame.len());
-        }
-        if self.connection.is_paused() {
-            self.catch_up();
-        }
-        event
     }
 
-    /// Whether the agent lags so far that its client must wait.
+    /// The next frame of the receive at hand; the end if the client broke the framing.
     #[inline]
-    fn lags(&self) -> bool {
-        self.mailbox.is_full()
-            || self.unread_bytes.get() >= self.connection.reactor.settings.receive_bytes_max
+    fn cut(&self) -> Option<Event<M>> {
+        let mut current = self.bytes.borrow_mut();
+        let bytes = current.as_ref()?;
+        let metrics = &self.connection.reactor.metrics;
+        let from = self.at.get();
+        let mut at = from;
+        let cut = self.cutter.borrow_mut().next(bytes, &mut at);
+        self.at.set(at);
+        self.unread_bytes.set(self.unread_bytes.get() - (at - from));
+        let frame = match cut {
+            Ok(Cut::Frame(frame)) => frame,
+            Ok(Cut::Joined(frame)) => {
+                metrics.frames_joined.add(1);
+                frame
+            }
+            Ok(Cut::Empty) => {
+                *current = None; // the block goes home
+                drop(current);
+                self.catch_up();
+                return None;
+            }
+            Err(error) => {
+                metrics.malformed.add(1);
+                self.ended.set(true);
+                self.connection.pause();
+                return Some(Event::Ended(Disconnect::Malformed(error)));
+            }
+        };
+        metrics.frames.add(1);
+        Some(Event::Frame(frame))
     }
 
+    /// Turns reads on again when the agent has caught up.
     fn catch_up(&self) {
+        if !self.connection.is_paused() || self.ended.get() {
+            return;
+        }
         let settings = &self.connection.reactor.settings;
         let caught_up = self.unread_bytes.get() <= settings.receive_bytes_max / 2
             && self.mailbox.len() <= settings.mailbox_max as usize / 2;
-        if caught_up && self.cut_waiting() && !self.ended.get() {
+        if caught_up {
             self.connection.resume();
         }
     }
 
-    /// Cuts the bytes that wait. Whether all of them are in the mailbox now.
-    fn cut_waiting(&self) -> bool {
-        loop {
-            let Some(bytes) = self.uncut.borrow().front().cloned() else { break };
-            let mut at = self.front_at.get();
-            let done = self.cut(&bytes, &mut at);
-            self.front_at.set(at);
-            if !done {
-                return false;
-            }
-            self.front_at.set(0);
-            self.uncut.borrow_mut().pop_front();
-        }
-        self.tell_end();
-        true
-    }
-
-    /// Puts the frames of `bytes` in the mailbox, from `at` on. Whether it came to the end; if not,
-    /// the agent lags.
-    #[inline]
-    fn cut(&self, bytes: &Frame, at: &mut usize) -> bool {
-        let reactor = &self.connection.reactor;
-        let unread_max = reactor.settings.receive_bytes_max;
-        let mut unread = self.unread_bytes.get();
-        let mut room = self.mailbox.room();
+    /// How many frames nobody will handle: those of the receive at hand and of what waits behind.
+    fn count_frames(&self, left: &VecDeque<Input<M>>) -> u64 {
         let mut cutter = self.cutter.borrow_mut();
-        let mut frames = 0;
-        let end = loop {
-            if room == 0 || unread >= unread_max {
-                break *at == bytes.len();
+        let mut count = 0;
+        let mut at = self.at.get();
+        let first = self.bytes.borrow();
+        let rest = left.iter().filter_map(|input| match input {
+            Input::Bytes(bytes) => Some(bytes),
+            _ => None,
+        });
+        for bytes in first.iter().chain(rest) {
+            while let Ok(Cut::Frame(_) | Cut::Joined(_)) = cutter.next(bytes, &mut at) {
+                count += 1;
             }
-            let frame = match cutter.next(bytes, at) {
-                Ok(Cut::Frame(frame)) => frame,
-                Ok(Cut::Joined(frame)) => {
-                    reactor.metrics.frames_joined.add(1);
-                    frame
-                }
-                Ok(Cut::Empty) => break true,
-                Err(error) => {
-                    self.on_malformed(error);
-                    *at = bytes.len();
-                    break true;
-                }
-            };
-            frames += 1;
-            room -= 1;
-            unread += frame.len();
-            self.mailbox.push_control(Event::Frame(frame)); // there is room
-        };
-        reactor.metrics.frames.add(frames);
-        self.unread_bytes.set(unread);
-        end
+            if at < bytes.len() {
+                break; // malformed from here on
+            }
+            at = 0;
+        }
+        count
     }
 
-    fn on_malformed(&self, error: FrameError) {
-        self.connection.reactor.metrics.malformed.add(1);
-        self.connection.pause();
-        self.uncut.borrow_mut().truncate(1);
-        self.end(Disconnect::Malformed(error));
-    }
-
-    /// Notes why no more will come; the first reason counts.
+    /// Tells the agent that no more will come; the first reason counts.
     fn end(&self, why: Disconnect) {
-        self.ending.borrow_mut().get_or_insert_with(|| Box::new(why));
-    }
-
-    /// Tells the agent the end, when everything before it is in the mailbox.
-    fn tell_end(&self) {
-        let why = self.ending.borrow_mut().take();
-        if let Some(why) = why
-            && !self.ended.replace(true)
-        {
-            self.mailbox.push_control(Event::Ended(why));
+        if !self.ended.replace(true) {
+            self.mailbox.push_control(Input::Ended(Box::new(why)));
         }
     }
 }
@@ -267,18 +271,12 @@ impl<M: 'static> Receiver for Session<M> {
         if self.ended.get() {
             return;
         }
-        let mut at = 0;
-        if self.uncut.borrow().is_empty() && self.cut(&bytes, &mut at) {
-            if self.lags() {
-                self.connection.pause();
-            }
-            return self.tell_end();
+        self.unread_bytes.set(self.unread_bytes.get() + bytes.len());
+        self.mailbox.push_control(Input::Bytes(bytes));
+        let unread_max = self.connection.reactor.settings.receive_bytes_max;
+        if self.unread_bytes.get() >= unread_max || self.mailbox.is_full() {
+            self.connection.pause();
         }
-        if self.uncut.borrow().is_empty() {
-            self.front_at.set(at);
-        }
-        self.uncut.borrow_mut().push_back(bytes);
-        self.connection.pause();
     }
 
     fn ended(&self, why: Result<(), Errno>) {
@@ -286,30 +284,21 @@ impl<M: 'static> Receiver for Session<M> {
             Ok(()) => Disconnect::Ended,
             Err(error) => Disconnect::Failed(error.into()),
         });
-        if self.uncut.borrow().is_empty() {
-            self.tell_end();
-        }
     }
 
     fn backlog(&self, backlog: Backlog) {
-        if !self.ended.get() {
-            self.mailbox.push_control(Event::Backlog(backlog));
+        if self.backlog.replace(Some(backlog)).is_none() && !self.ended.get() {
+            self.mailbox.push_control(Input::Backlog);
         }
     }
 
     fn drain(&self) {
         self.connection.pause();
         self.end(Disconnect::Stopping);
-        if self.uncut.borrow().is_empty() {
-            self.tell_end();
-        }
     }
 
     fn closed(&self) {
         self.end(Disconnect::Closed);
-        // What was not cut yet goes: the agent cannot answer it.
-        self.uncut.borrow_mut().clear();
-        self.tell_end();
     }
 }
 
@@ -318,11 +307,11 @@ impl<M: 'static> Deliver<M> for Session<M> {
         if self.ended.get() {
             return Err(Undelivered::Dead(message));
         }
-        self.mailbox.push(Event::Message(message)).map_err(|undelivered| {
+        self.mailbox.push(Input::Message(message)).map_err(|undelivered| {
             let full = matches!(undelivered, Undelivered::Full(_));
             match undelivered.into_message() {
-                Event::Message(message) if full => Undelivered::Full(message),
-                Event::Message(message) => Undelivered::Dead(message),
+                Input::Message(message) if full => Undelivered::Full(message),
+                Input::Message(message) => Undelivered::Dead(message),
                 _ => unreachable!("a message was pushed"),
             }
         })

@@ -96,30 +96,35 @@ impl<M> Mailbox<M> {
         (self.reactor.settings.mailbox_max as usize).saturating_sub(self.len())
     }
 
-    /// The next message; only the service's own task asks. Ready at most `SKYRING_TASK_BUDGET`
-    /// times a poll, so that others have their turn.
+    /// The next message; only the service's own task asks.
     #[inline]
     pub(crate) async fn receive(&self) -> M {
-        poll_fn(|cx| {
-            if self.budget.get() == 0 {
-                self.budget.set(self.reactor.settings.task_budget);
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
+        poll_fn(|_| {
             let next = self.messages.borrow_mut().pop_front();
-            match next {
-                Some(message) => {
-                    self.budget.set(self.budget.get() - 1);
-                    Poll::Ready(message)
-                }
-                None => {
-                    self.budget.set(self.reactor.settings.task_budget);
-                    self.give_back_room();
-                    Poll::Pending
-                }
+            if next.is_none() {
+                self.budget.set(self.reactor.settings.task_budget);
+                self.give_back_room();
             }
+            next.map_or(Poll::Pending, Poll::Ready)
         })
         .await
+    }
+
+    /// Spends one of the `SKYRING_TASK_BUDGET` events of a poll; without any left it waits for the
+    /// next one, so that others have their turn.
+    #[inline]
+    pub(crate) async fn spend(&self) {
+        poll_fn(|cx| {
+            let budget = self.budget.get();
+            if budget > 0 {
+                self.budget.set(budget - 1);
+                return Poll::Ready(());
+            }
+            self.budget.set(self.reactor.settings.task_budget);
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
     }
 
     /// Waits until the output of this turn was given to the kernel.
