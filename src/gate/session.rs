@@ -24,7 +24,8 @@ const FRESH_BYTES_MAX: usize = 256 * 1024;
 enum Event<M> {
     Frame(Frame),
     Message(M),
-    Backlog(Backlog),
+    /// How the output stands lies in the session; one at most.
+    Backlog,
     /// The last one.
     Ended(Box<Disconnect>),
 }
@@ -40,6 +41,9 @@ struct Session<M> {
     fresh_bytes_max: usize,
     /// Payload bytes in the mailbox.
     unread_bytes: Cell<usize>,
+    /// What the event of it in the mailbox is to tell: an agent that waits for long hears where its
+    /// output stands by then, and not how it came to that.
+    backlog: Cell<Option<Backlog>>,
     /// Why no more will come, once that is known; told when everything before is in the mailbox.
     ending: RefCell<Option<Box<Disconnect>>>,
     ended: Cell<bool>,
@@ -62,6 +66,7 @@ pub(super) fn start<A, M>(
         front_at: Cell::new(0),
         fresh_bytes_max: FRESH_BYTES_MAX.min(reactor.settings.send_queue_bytes_max / 2),
         unread_bytes: Cell::new(0),
+        backlog: Cell::new(None),
         ending: RefCell::new(None),
         ended: Cell::new(false),
         connection: connection.clone(),
@@ -94,7 +99,10 @@ where
         let result = match session.0.next().await {
             Event::Frame(frame) => agent.frame(&client, frame).await,
             Event::Message(message) => agent.message(&client, message).await,
-            Event::Backlog(backlog) => agent.backlog(&client, backlog).await,
+            Event::Backlog => {
+                let backlog = session.0.backlog.take().expect("noted before its event");
+                agent.backlog(&client, backlog).await
+            }
             Event::Ended(why) => {
                 tracing::debug!(client = %client.id(), %why, "disconnected");
                 return agent.disconnected(&client, *why).await;
@@ -284,8 +292,8 @@ impl<M: 'static> Receiver for Session<M> {
     }
 
     fn backlog(&self, backlog: Backlog) {
-        if !self.ended.get() {
-            self.mailbox.push_control(Event::Backlog(backlog));
+        if !self.ended.get() && self.backlog.replace(Some(backlog)).is_none() {
+            self.mailbox.push_control(Event::Backlog);
         }
     }
 
