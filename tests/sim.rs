@@ -1,8 +1,9 @@
 //! The echo server in the simulated kernel: bad weather by seed, every byte in order, a clean end.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use skyring::net::TcpStream;
+use skyring::net::{FlushError, TcpListener, TcpStream};
 use skyring::prelude::*;
 use skyring::servers::echo;
 use skyring::sim::{Counts, Faults, Simulation};
@@ -156,4 +157,63 @@ fn connections_broken_by_a_storm_end_counted_and_clean() {
         assert!(metrics.closed <= metrics.accepted + metrics.connected);
     }
     assert!(resets > 0, "a storm breaks connections");
+}
+
+/// An engine whose one task accepts a client, reads a little each second, and notes what it read.
+fn sipping(sip: usize, noted: Arc<Mutex<Vec<u8>>>) -> Engine {
+    // Two blocks: its core takes little ahead of its task.
+    let config =
+        Config::new().cores(1).receive_bytes_max(1024).pool_blocks(2).pool_block_bytes(1024);
+    Engine::new(config).setup(move |_| {
+        let listener = TcpListener::bind(ADDRESS)?;
+        let noted = noted.clone();
+        spawn(async move {
+            let stream = listener.accept().await.expect("a client comes");
+            while sip == 0 {
+                sleep(Duration::from_secs(1)).await;
+            }
+            while let Ok(bytes) = stream.read_exact(sip).await {
+                noted.lock().expect("no panic under it").extend_from_slice(&bytes);
+                sleep(Duration::from_secs(1)).await;
+            }
+        });
+        Ok(())
+    })
+}
+
+/// Closes a stream with `bytes` in its queue. How that went, after how long, and what was read.
+fn close_on(sip: usize, bytes: Vec<u8>) -> (Result<(), FlushError>, Duration, Vec<u8>) {
+    // A third of it, which must be free before a send goes on, is read in 16 seconds.
+    let faults = Faults { socket_bytes_max: 24_000, ..Faults::default() };
+    let mut sim = Simulation::new(400).weather(faults);
+    let noted = Arc::new(Mutex::new(Vec::new()));
+    sim.start(sipping(sip, noted.clone())).expect("it starts");
+    let close = async move {
+        let stream = TcpStream::connect(ADDRESS).await.expect("somebody listens");
+        stream.write(bytes).expect("below the cap");
+        stream.close().await
+    };
+    let closed = sim.run(close).expect("not stuck");
+    let after = sim.now();
+    sim.run(sleep(Duration::from_secs(120))).expect("the reader reads on");
+    sim.stop().expect("everything came home");
+    let read = std::mem::take(&mut *noted.lock().expect("no panic under it"));
+    (closed, after, read)
+}
+
+#[test]
+fn a_peer_that_sips_gets_all_of_a_closing_connection() {
+    let bytes = pattern(1, 2, 54_000);
+    let (closed, after, read) = close_on(500, bytes.clone());
+    closed.expect("it takes a little each second");
+    assert!(after > Duration::from_secs(60), "{after:?}");
+    assert!(read == bytes, "{} of 54,000", read.len());
+}
+
+#[test]
+fn a_peer_that_takes_nothing_of_a_closing_connection_is_given_up() {
+    let (closed, after, _) = close_on(0, pattern(1, 2, 54_000));
+    let Err(FlushError::Failed(why)) = closed else { panic!("given up: {closed:?}") };
+    assert_eq!(why.kind(), std::io::ErrorKind::TimedOut);
+    assert!((10..13).contains(&after.as_secs()), "{after:?}");
 }

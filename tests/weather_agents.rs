@@ -522,3 +522,48 @@ fn two_gates_of_one_engine_do_not_mix() {
         server.stop();
     });
 }
+
+#[test]
+fn an_agent_that_was_busy_hears_the_latest_of_its_backlog_once() {
+    const CYCLES: usize = 100;
+    /// Handles one frame while a colleague fills and empties its queue many times.
+    struct Busy(Arc<Mutex<Vec<Backlog>>>);
+    impl Agent for Busy {
+        async fn frame(&mut self, client: &Client, frame: Frame) -> Result<()> {
+            if frame.is_empty() {
+                return client.send("");
+            }
+            let colleague = client.clone();
+            spawn(async move {
+                for _ in 0..CYCLES {
+                    colleague.send(vec![b'x'; 2000]).expect("below the cap");
+                    while colleague.queued() > 0 {
+                        sleep(Duration::from_millis(1)).await;
+                    }
+                }
+            })
+            .await
+            .map_err(Into::into)
+        }
+        async fn backlog(&mut self, _: &Client, backlog: Backlog) -> Result<()> {
+            self.0.lock().expect("no panic under it").push(backlog);
+            Ok(())
+        }
+    }
+    deadline(|| {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let noted = heard.clone();
+        let gate = Gate::framed(LengthPrefix::U16).agent(move |_| Busy(noted.clone()));
+        let server = Server::start(config().send_warn_bytes(1024).mailbox_max(8), gate);
+        let mut stream = server.connect();
+        stream.write_all(&[u16_frame(b"go"), u16_frame(b"")].concat()).expect("written");
+        for _ in 0..CYCLES {
+            assert_eq!(read_u16(&mut stream).expect("sent").len(), 2000);
+        }
+        assert_eq!(read_u16(&mut stream).expect("it goes on"), b"");
+        drop(stream);
+        server.settle();
+        assert_eq!(*heard.lock().expect("no panic under it"), [Backlog::Drained]);
+        server.stop();
+    });
+}

@@ -172,6 +172,14 @@ impl Driver {
         }
     }
 
+    /// Bytes that the kernel has taken for the peer of a stream and that it still holds.
+    pub(crate) fn unsent(&self, socket: Descriptor) -> io::Result<u32> {
+        match self {
+            Driver::Uring(_) => uring::sockets::unsent(socket),
+            Driver::Sim(kernel) => kernel.unsent(socket),
+        }
+    }
+
     /// Turns Nagle's algorithm off or on.
     pub(crate) fn set_nodelay(&mut self, socket: Descriptor, on: bool) -> io::Result<()> {
         match self {

@@ -40,7 +40,8 @@ pub trait Agent<M: 'static = ()>: 'static {
     }
 
     /// The client reads too slowly, or has caught up. Ignored unless written; at the cap the
-    /// connection is closed whatever this does.
+    /// connection is closed whatever this does. An agent that was busy meanwhile hears the latest
+    /// only.
     fn backlog(&mut self, client: &Client, backlog: Backlog) -> impl Future<Output = Result<()>> {
         let _ = (client, backlog);
         ready(Ok(()))

@@ -50,6 +50,12 @@ impl Kernel {
         state.peer_address(state.resolve(socket))
     }
 
+    pub(crate) fn unsent(&self, socket: Descriptor) -> io::Result<u32> {
+        let mut state = self.world.0.borrow_mut();
+        let id = state.resolve(socket);
+        Ok(u32::try_from(state.unsent(id)).unwrap_or(u32::MAX))
+    }
+
     /// Changes nothing: no Nagle is simulated. Refused where the real kernel refuses it.
     pub(crate) fn set_nodelay(&mut self, socket: Descriptor, _on: bool) -> io::Result<()> {
         let state = self.world.0.borrow();

@@ -6,6 +6,8 @@
 //!             room = socket_bytes_max - coming - inbox
 //!             ◀──────────────── room grows, sends go on ──────────────┘
 //! ```
+//! A send that found no room goes on when there is half as much of it as is used, as in Linux
+//! (`sk_stream_is_writeable`): until then a slow reader's progress shows in `unsent` only.
 //! Bytes are counted at the receiver from the moment they are sent, so a reader that does not read
 //! stops its peer. The end and a reset travel in order behind the bytes.
 
@@ -34,6 +36,8 @@ pub(super) struct Stream {
     inbox: VecDeque<u8>,
     /// Bytes under way to the inbox.
     coming: usize,
+    /// A send found no room, and waits for enough of it.
+    is_choked: bool,
     /// The peer's end was received.
     has_ended: bool,
     /// Reported once, to whoever asks first.
@@ -63,6 +67,7 @@ impl Stream {
             peer,
             inbox: VecDeque::new(),
             coming: 0,
+            is_choked: false,
             has_ended: false,
             error: None,
             is_write_shut: false,
@@ -126,6 +131,13 @@ impl State {
         }
     }
 
+    /// Bytes that were sent and that the peer has not read.
+    pub(super) fn unsent(&mut self, id: Id) -> usize {
+        let peer = self.stream(id).and_then(|stream| stream.peer);
+        let peer = peer.and_then(|peer| self.stream(peer));
+        peer.map_or(0, |peer| peer.inbox.len() + peer.coming)
+    }
+
     /// Sends what there is room for; `None` when there is none.
     pub(super) fn poll_send(&mut self, id: Id, chain: &Chain) -> Option<Result<usize, Errno>> {
         if let Role::Datagram(_) = self.socket(id).role {
@@ -142,12 +154,18 @@ impl State {
             Phase::Connected | Phase::Refused(_) | Phase::Dead => return Some(Err(Errno::PIPE)),
         }
         let Some(peer) = stream.peer else { return Some(Err(Errno::PIPE)) };
-        let used = self.stream(peer).map_or(0, |peer| peer.inbox.len() + peer.coming);
-        let mut take = chain.len().min(room.saturating_sub(used));
-        if take == 0 && !chain.is_empty() {
+        let is_choked = stream.is_choked;
+        let used = self.unsent(id);
+        let free = room.saturating_sub(used);
+        let waits = free == 0 || is_choked && free < used / 2;
+        if let Some(stream) = self.stream(id) {
+            stream.is_choked = waits;
+        }
+        if waits && !chain.is_empty() {
             self.counts.sends_waited += 1;
             return None;
         }
+        let mut take = chain.len().min(free);
         if take > 1 && self.random.chance(self.faults.short_send) {
             self.counts.short_sends += 1;
             take = self.random.up_to(take - 1);

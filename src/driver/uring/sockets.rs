@@ -140,6 +140,19 @@ fn address(any: Option<net::SocketAddrAny>) -> Address {
     })
 }
 
+/// Bytes in the send queue: of TCP those that the peer has not acknowledged (tcp(7), SIOCOUTQ,
+/// which is another name of TIOCOUTQ), of a Unix socket those that it has not read.
+pub(crate) fn unsent(socket: Descriptor) -> io::Result<u32> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the request writes one int, which lives on this stack across the call; the kernel
+    // checks the descriptor, which its core keeps open as in `borrow`.
+    let answer = unsafe { libc::ioctl(socket.0, libc::TIOCOUTQ, &raw mut bytes) };
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(u32::try_from(bytes).unwrap_or(0))
+}
+
 /// Turns Nagle's algorithm off (tcp(7)).
 pub(crate) fn set_nodelay(socket: Descriptor, on: bool) -> io::Result<()> {
     Ok(sockopt::set_tcp_nodelay(borrow(&socket), on)?)
@@ -157,4 +170,26 @@ pub(crate) fn shutdown(socket: Descriptor, how: Shutdown) -> io::Result<()> {
 /// Makes the close send a reset instead of an orderly end, and drop what the kernel still holds.
 pub(crate) fn set_abortive(socket: Descriptor) -> io::Result<()> {
     Ok(sockopt::set_socket_linger(borrow(&socket), Some(std::time::Duration::ZERO))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn the_kernel_tells_what_it_still_holds() {
+        let (mut near, mut far) = UnixStream::pair().expect("a pair");
+        let unsent = |stream: &UnixStream| unsent(Descriptor(stream.as_raw_fd()));
+        assert_eq!(unsent(&near).expect("a socket"), 0);
+        near.write_all(&[7; 1000]).expect("there is room");
+        assert!(unsent(&near).expect("a socket") >= 1000, "its bookkeeping counts, too");
+        assert_eq!(unsent(&far).expect("a socket"), 0, "the other direction");
+        far.read_exact(&mut [0; 1000]).expect("they have come");
+        assert_eq!(unsent(&near).expect("a socket"), 0);
+        assert!(super::unsent(Descriptor(-1)).is_err());
+    }
 }

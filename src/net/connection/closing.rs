@@ -12,8 +12,10 @@ use crate::reactor::{Alarm, Expire};
 /// How long a closed connection waits for its peer's end, so that a close with unread input does
 /// not turn into a reset that destroys the last output (RFC 1122, 4.2.2.13).
 pub(super) const LINGER: Duration = Duration::from_secs(2);
-/// A closing connection whose peer takes not a byte of the queue for this long is given up.
-pub(super) const FLUSH_STALL: Duration = Duration::from_secs(10);
+/// How often a closing connection looks whether its peer still takes something of the queue.
+const FLUSH_LOOK: Duration = Duration::from_secs(1);
+/// After so many looks in a row that found nothing taken the peer is given up.
+const FLUSH_LOOKS_MAX: u8 = 10;
 
 impl Connection {
     /// Sends what is queued, then closes. Input is discarded from now on.
@@ -23,14 +25,29 @@ impl Connection {
             self.finishing.set(true);
             self.mark_dirty();
             if !self.output.borrow().is_empty() {
-                self.watch_flush();
+                self.flush_mark.set(self.flush_progress());
+                self.set_timer(FLUSH_LOOK);
             }
         }
     }
 
-    pub(super) fn watch_flush(self: &Rc<Self>) {
-        self.sent_mark.set(self.bytes_sent.get());
-        self.set_timer(FLUSH_STALL);
+    /// What moves while the peer takes something: what was sent, and what the kernel still holds of
+    /// that. A send that waits for room completes when all of it is with the kernel, and goes on
+    /// only when a third of the kernel's buffer is free; until then a slow peer shows in the second
+    /// figure alone. That one falls as the peer takes bytes and rises as the kernel takes more of
+    /// ours. A rise counts, too: without the peer's doing it ends at the size of the buffer.
+    fn flush_progress(&self) -> (u64, u32) {
+        let unsent = self.reactor.driver(|driver| driver.unsent(self.socket));
+        (self.bytes_sent.get(), unsent.unwrap_or(0))
+    }
+
+    /// Looks after the flush of a closing connection. Whether its peer is to be given up.
+    fn is_flush_stalled(self: &Rc<Self>) -> bool {
+        let progress = self.flush_progress();
+        let stood_still = self.flush_mark.replace(progress) == progress;
+        let stalls = if stood_still { self.flush_stalls.get() + 1 } else { 0 };
+        self.flush_stalls.set(stalls);
+        stalls >= FLUSH_LOOKS_MAX
     }
 
     /// Closes at once; what is queued is dropped, and the peer sees a reset.
@@ -103,9 +120,11 @@ impl Expire for Connection {
     fn expire(self: Rc<Self>) {
         self.timer.set(None);
         match self.life.get() {
-            Life::Closing if self.bytes_sent.get() > self.sent_mark.get() => self.watch_flush(),
-            // The peer takes nothing: what waited is lost, and it shall know.
             Life::Closing if !self.write_ended.get() => {
+                if !self.is_flush_stalled() {
+                    return self.set_timer(FLUSH_LOOK);
+                }
+                // The peer takes nothing: what waited is lost, and it shall know.
                 self.fail_writes(Errno::TIMEDOUT);
                 self.abort_now();
             }

@@ -84,8 +84,10 @@ pub(crate) struct Connection {
     bytes_sent: Cell<u64>,
     /// Of the bytes that wait, those that the last flush has seen.
     flushed: Cell<usize>,
-    /// `bytes_sent` when the closing flush was last looked at.
-    sent_mark: Cell<u64>,
+    /// How far the closing flush was when it was last looked at, see `closing`.
+    flush_mark: Cell<(u64, u32)>,
+    /// Looks in a row at which it stood still.
+    flush_stalls: Cell<u8>,
     /// Its place among the engine's connections; given back with the socket, whoever holds on to
     /// this.
     permit: Cell<Option<Permit>>,
@@ -125,7 +127,8 @@ impl Connection {
             bytes_received: Cell::new(0),
             bytes_sent: Cell::new(0),
             flushed: Cell::new(0),
-            sent_mark: Cell::new(0),
+            flush_mark: Cell::new((0, 0)),
+            flush_stalls: Cell::new(0),
             permit: Cell::new(permit),
         });
         let key = reactor.settle(this.clone());

@@ -192,7 +192,6 @@ impl Flush for Connection {
             if !self.read_ended.get() {
                 self.paused.set(false);
                 self.arm();
-                self.sent_mark.set(self.bytes_sent.get());
                 self.set_timer(LINGER);
             }
             self.advance();

@@ -234,6 +234,32 @@ fn a_reader_that_does_not_read_stops_its_peer() {
 }
 
 #[test]
+fn a_choked_send_goes_on_when_a_third_is_free() {
+    let mut pair = Pair::new(Faults { socket_bytes_max: 900, ..Faults::default() });
+    let first = pair.client.submit(Operation::Send(pair.far, chain(&[7; 900]), Report::Prompt));
+    pair.run();
+    assert!(matches!(pair.client.take_one(first), Event::Sent(Ok(900), _)));
+    let next = pair.client.submit(Operation::Send(pair.far, chain(&[7; 300]), Report::Prompt));
+    pair.run();
+    let read = |pair: &mut Pair, len| {
+        let mut state = pair.world.0.borrow_mut();
+        let near = state.resolve(pair.near);
+        state.consume(near, len);
+        drop(state);
+        pair.run();
+        pair.client.kernel.unsent(pair.far).expect("it is open")
+    };
+    assert_eq!(read(&mut pair, 299), 601, "its peer's progress shows here only");
+    assert!(pair.client.take(next).is_empty(), "too little room");
+    assert_eq!(read(&mut pair, 1), 900);
+    assert!(matches!(pair.client.take_one(next), Event::Sent(Ok(300), _)));
+    let receive = pair.server.submit(Operation::Receive(pair.near));
+    pair.run();
+    assert_eq!(pair.server.take_received(receive).0.len(), 900);
+    pair.finish(true, true);
+}
+
+#[test]
 fn a_close_with_unread_bytes_resets() {
     let mut pair = Pair::new(Faults::default());
     let receive = pair.client.submit(Operation::Receive(pair.far));
