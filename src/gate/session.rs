@@ -266,6 +266,10 @@ impl<M: 'static> Session<M> {
 }
 
 impl<M: 'static> Receiver for Session<M> {
+    fn is_behind(&self) -> bool {
+        self.unread_bytes.get() > 0
+    }
+
     #[inline]
     fn received(&self, bytes: Frame) {
         if self.ended.get() {

@@ -131,8 +131,9 @@ impl Expire for Connection {
             // Its end did not come in time.
             Life::Closing => self.end(),
             Life::Open => {
-                if self.paused.get() || self.parked.get() {
-                    // We do not read: what the peer has sent meanwhile waits in the kernel.
+                let is_behind = self.receiver().is_some_and(|receiver| receiver.is_behind());
+                if self.paused.get() || self.parked.get() || is_behind {
+                    // It is our turn: what the peer has sent waits here, or in the kernel.
                     self.last_received.set(self.reactor.now());
                 }
                 let idle = self.reactor.settings.idle;

@@ -34,6 +34,8 @@ pub(crate) trait Receiver {
     fn ended(&self, why: Result<(), Errno>);
     /// The send queue passed a mark.
     fn backlog(&self, backlog: Backlog);
+    /// Whether received bytes wait to be handled: then a silent peer waits for us.
+    fn is_behind(&self) -> bool;
     /// The engine stops: finish and close.
     fn drain(&self);
     /// The socket is gone.

@@ -219,6 +219,10 @@ impl Side {
 }
 
 impl Receiver for Side {
+    fn is_behind(&self) -> bool {
+        self.inlet.borrow().len() > 0
+    }
+
     fn received(&self, bytes: Frame) {
         let unread = {
             let mut inlet = self.inlet.borrow_mut();
