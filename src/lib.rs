@@ -6,6 +6,7 @@ pub mod doctor;
 mod driver;
 mod error;
 mod gate;
+mod guard;
 mod limit;
 mod memory;
 pub mod net;

@@ -23,13 +23,14 @@ const fn row(name: &'static str, floor: u8, peers: &'static [&'static str]) -> R
 
 const TABLE: &[Row] = &[
     row("error", 0, &["config", "wire"]),
+    row("guard", 0, &[]),
     row("clock", 0, &[]),
     row("wire", 0, &[]),
     row("sys", 0, &[]),
     row("metrics", 0, &["clock"]),
     row("config", 0, &["sys"]),
     row("limit", 0, &["error", "clock", "config", "metrics"]),
-    row("memory", 0, &["error", "clock", "config", "metrics", "sys"]),
+    row("memory", 0, &["error", "guard", "clock", "config", "metrics", "sys"]),
     row("driver", 1, &[]),
     row("play", 1, &[]),
     row("session", 1, &[]),

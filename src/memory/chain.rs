@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 
 use super::frame::Frame;
+use super::shared::Shared;
 
 /// Up to this length bytes are copied behind the last copied ones, which is cheaper than one more
 /// entry in a gathered send.
@@ -105,7 +106,7 @@ impl<'a> From<&'a str> for Payload<'a> {
 #[derive(Debug)]
 enum Piece {
     Frame(Frame),
-    Bytes(Bytes),
+    Bytes(Shared),
     /// Copied bytes, of which the first `sent` are gone.
     Copied {
         buffer: Vec<u8>,
@@ -165,9 +166,9 @@ impl Chain {
             Payload::Frame(frame) => self.push_frame(frame),
             Payload::Bytes(bytes) if bytes.len() > COPY_MAX => {
                 self.bytes += bytes.len();
-                self.push_piece(Piece::Bytes(bytes));
+                self.push_piece(Piece::Bytes(bytes.into()));
             }
-            Payload::Bytes(bytes) => self.push_slice(&bytes),
+            Payload::Bytes(bytes) => self.push_slice(&Shared::from(bytes)),
             Payload::Slice(slice) => self.push_slice(slice),
         }
     }

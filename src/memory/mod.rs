@@ -3,5 +3,6 @@
 pub(crate) mod chain;
 pub(crate) mod frame;
 pub(crate) mod pool;
+pub(crate) mod shared;
 pub(crate) mod slots;
 pub(crate) mod wheel;

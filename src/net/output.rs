@@ -194,9 +194,8 @@ impl Output {
         self.in_flight.then_some(chain)
     }
 
-    /// The send of `chain` has ended, after `sent` bytes.
-    pub(crate) fn sent(&mut self, mut chain: Chain, sent: usize) -> Option<Backlog> {
-        chain.advance(sent);
+    /// A send has ended after `sent` bytes; `chain` is what it left.
+    pub(crate) fn sent(&mut self, chain: Chain, sent: usize) -> Option<Backlog> {
         self.in_flight = false;
         self.bytes -= sent;
         if !chain.is_empty() {
@@ -212,12 +211,14 @@ impl Output {
         })
     }
 
-    /// Drops everything that is not with the kernel. Returns how many bytes will not be sent.
-    pub(crate) fn clear(&mut self) -> usize {
-        self.rest = Chain::default();
-        self.high = Chain::default();
-        self.low = None;
-        std::mem::take(&mut self.bytes)
+    /// Takes everything out that is not with the kernel, for the caller to drop. With it comes how
+    /// many bytes will not be sent.
+    pub(crate) fn clear(&mut self) -> (usize, Chain) {
+        let mut left = std::mem::take(&mut self.rest);
+        left.append(&mut self.high);
+        let low = self.low.take().into_iter().flat_map(|low| low.chunks);
+        low.for_each(|mut chunk| left.append(&mut chunk));
+        (std::mem::take(&mut self.bytes), left)
     }
 }
 
@@ -227,6 +228,11 @@ mod tests {
 
     fn text(chain: &Chain) -> String {
         chain.slices().map(|piece| std::str::from_utf8(piece).expect("text")).collect()
+    }
+
+    fn sent(output: &mut Output, mut chain: Chain, sent: usize) -> Option<Backlog> {
+        chain.advance(sent);
+        output.sent(chain, sent)
     }
 
     fn push(output: &mut Output, payload: &str) -> Option<Backlog> {
@@ -243,7 +249,7 @@ mod tests {
         assert!(output.next().is_none(), "one send in flight");
         push(&mut output, "HIGH");
         output.push_low("LOW".into()).expect("below the cap");
-        assert_eq!(output.sent(chain, 5), None);
+        assert_eq!(sent(&mut output, chain, 5), None);
         assert_eq!(text(&output.next().expect("the rest")), "owHIGHLOW");
     }
 
@@ -277,7 +283,7 @@ mod tests {
         let first = push(received.slice(..4)).expect("nothing is in flight");
         assert_eq!(first.pieces(), 3, "nothing waits: it leaves as it lies");
         assert!(push(received.slice(..4)).is_none() && push(received.slice(..5)).is_none());
-        assert_eq!(output.sent(first, 6), None);
+        assert_eq!(sent(&mut output, first, 6), None);
         let chain = output.next().expect("output waits");
         assert_eq!(text(&chain), "<0123><01234>");
         assert_eq!(chain.pieces(), 3, "the small part was copied, the half was not");
@@ -291,9 +297,9 @@ mod tests {
         assert_eq!(push(&mut output, "123456789"), None);
         assert_eq!(push(&mut output, &"x".repeat(31)), Some(Backlog::Warning { queued: 50 }));
         let chain = output.next().expect("output waits");
-        assert_eq!(output.sent(chain, 49), None);
+        assert_eq!(sent(&mut output, chain, 49), None);
         let chain = output.next().expect("one byte");
-        assert_eq!(output.sent(chain, 1), Some(Backlog::Drained));
+        assert_eq!(sent(&mut output, chain, 1), Some(Backlog::Drained));
         assert_eq!(push(&mut output, "123456789"), None);
         assert_eq!(push(&mut output, "0"), Some(Backlog::Warning { queued: 10 }), "anew");
     }

@@ -16,12 +16,13 @@ use signal_hook::iterator::Signals;
 use super::blocking::Blocking;
 use super::inbox::Inbox;
 use super::listening::Listening;
-use super::{Ended, Metrics, Reactor, task};
+use super::{Ended, Metrics, Reactor};
 use crate::config::{Config, Host, Settings, raise_descriptors};
 use crate::driver::operation::Address;
 use crate::driver::uring::{Ring, RingOptions};
 use crate::driver::{Driver, errno, probe};
 use crate::error::{Error, Result};
+use crate::guard::message;
 use crate::limit::quota::Quota;
 use crate::memory::pool::Pool;
 
@@ -257,7 +258,7 @@ impl Handle {
         let mut result = Ok(());
         for (core, thread) in std::mem::take(&mut self.threads).into_iter().enumerate() {
             let ended = thread.join().unwrap_or_else(|panic| {
-                Err(Error::Reactor { core, message: task::message(&*panic).to_owned() })
+                Err(Error::Reactor { core, message: message(&*panic).to_owned() })
             });
             if let Err(error) = ended {
                 // A core is gone and its clients with it: the others must not go on alone.
@@ -313,7 +314,7 @@ fn core_main(
     let _closing = Closing(reactor.inbox().clone());
     let set_up = catch_unwind(AssertUnwindSafe(|| set_up(&reactor, hooks)));
     let set_up = set_up.unwrap_or_else(|panic| {
-        Err(Error::Reactor { core: index, message: task::message(&*panic).to_owned() })
+        Err(Error::Reactor { core: index, message: message(&*panic).to_owned() })
     });
     if set_up.is_ok() {
         let _ = ready.send(reactor.inbox().clone());

@@ -56,7 +56,7 @@ counts! {
     completions,
     /// Polls of tasks.
     polls,
-    /// Tasks and agents that panicked.
+    /// Panics of what users wrote: tasks and agents, and payloads that were dropped.
     panics,
     /// Connections accepted.
     accepted,

@@ -29,6 +29,7 @@ use crate::driver::Driver;
 use crate::driver::operation::{Completion, Descriptor, Event, Operation};
 use crate::driver::token::{Kind, Token};
 use crate::memory::pool::Pool;
+use crate::memory::shared::take_panics;
 use crate::memory::slots::{Key, Slots};
 use crate::memory::wheel::Wheel;
 
@@ -56,7 +57,7 @@ pub(crate) trait Resident {
 }
 
 /// Has output that leaves at the end of the turn.
-pub(crate) trait Flush {
+pub(crate) trait Flush: Resident {
     fn flush(self: Rc<Self>);
 }
 
@@ -293,6 +294,23 @@ impl Reactor {
         }
     }
 
+    /// Aborts a resident, whatever of a user's that drops or wakes.
+    fn abort(&self, resident: Rc<dyn Resident>) {
+        guarded(&self.metrics, "an abort panicked", || resident.abort());
+        self.count_panics();
+    }
+
+    /// Counts the payloads that have panicked when they were dropped. Whether there were any since
+    /// the last look.
+    #[inline]
+    fn count_panics(&self) -> bool {
+        let panics = take_panics();
+        if panics > 0 {
+            self.metrics.panics.add(panics.into());
+        }
+        panics > 0
+    }
+
     fn residents(&self) -> Vec<Rc<dyn Resident>> {
         self.residents.borrow().iter().map(|(_, resident)| resident.clone()).collect()
     }
@@ -311,7 +329,7 @@ impl Reactor {
         }
         // What a dropped future spawns goes with the next turn.
         self.tasks.clear(&self.metrics);
-        self.residents().into_iter().for_each(Resident::abort);
+        self.residents().into_iter().for_each(|resident| self.abort(resident));
         let Phase::Stopping(deadline) = self.phase.get() else { unreachable!("set above") };
         let idle = self.residents.borrow().is_empty()
             && self.driver.borrow().in_flight() == 0

@@ -6,7 +6,6 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +16,7 @@ use super::inbox::Inbox;
 use super::metrics::Counts;
 use super::{CURRENT, Reactor};
 use crate::error::Error;
+use crate::guard::caught;
 use crate::memory::slots::{Key, Slots};
 
 pub(crate) type Boxed = Pin<Box<dyn Future<Output = ()>>>;
@@ -185,24 +185,11 @@ fn drop_quietly(future: Boxed, metrics: &Counts) {
 /// Runs what a user wrote. A panic is counted and reported as `what`, and goes no further.
 #[inline]
 pub(crate) fn guarded<R>(metrics: &Counts, what: &str, body: impl FnOnce() -> R) -> Option<R> {
-    match catch_unwind(AssertUnwindSafe(body)) {
-        Ok(value) => Some(value),
-        Err(panic) => {
-            metrics.panics.add(1);
-            tracing::error!(message = message(&*panic), "{what}");
-            // The payload is the user's, too. What it throws when it is dropped is given up.
-            if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
-                std::mem::forget(again);
-            }
-            None
-        }
+    let result = caught(what, body);
+    if result.is_none() {
+        metrics.panics.add(1);
     }
-}
-
-/// What a panic said.
-pub(crate) fn message(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or(panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+    result
 }
 
 /// Why a task has no result.

@@ -4,7 +4,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Ended, Phase, Reactor, timer};
+use super::{Ended, Phase, Reactor, guarded, timer};
 use crate::driver::operation::Wait;
 
 /// Tasks that are polled in one turn before sockets are looked at again.
@@ -37,6 +37,7 @@ impl Reactor {
         self.inbox.clone().drain(self);
         self.expire();
         self.tasks.run(POLLS_MAX, &self.metrics);
+        self.count_panics(); // of what tasks dropped: nobody's below
         self.flush();
         self.pool.provide();
         self.unpark();
@@ -99,15 +100,25 @@ impl Reactor {
         entered
     }
 
-    /// Tells each operation's owner how it went.
+    /// Tells each operation's owner how it went. What is a user's there (the owner of a payload that
+    /// was sent, a waker of his own) may panic: that ends this resident, and nobody else's
+    /// completion is lost.
     fn dispatch(&self) {
         let mut completions = std::mem::take(&mut *self.completions.borrow_mut());
         self.driver.borrow_mut().reap(&mut completions);
         self.metrics.completions.add(completions.len() as u64);
         for completion in completions.drain(..) {
-            let target = self.residents.borrow().get(completion.token.key).cloned();
+            let key = completion.token.key;
+            let target = self.residents.borrow().get(key).cloned();
             let target = target.expect("a resident stays until its last completion");
-            target.complete(completion.event, completion.more);
+            let told = guarded(&self.metrics, "the handling of a completion panicked", || {
+                target.complete(completion.event, completion.more);
+            });
+            if self.count_panics() || told.is_none() {
+                // It may have left already, in order.
+                let target = self.residents.borrow().get(key).cloned();
+                target.into_iter().for_each(|target| self.abort(target));
+            }
         }
         *self.completions.borrow_mut() = completions;
     }
@@ -117,7 +128,8 @@ impl Reactor {
         loop {
             let alarm = self.timers.borrow_mut().pop_expired(tick);
             let Some(alarm) = alarm else { return };
-            alarm.sound();
+            // It may wake by a waker of the user's.
+            guarded(&self.metrics, "a timer panicked", || alarm.sound());
         }
     }
 
@@ -125,7 +137,10 @@ impl Reactor {
     fn flush(&self) {
         let mut flushes = std::mem::take(&mut *self.flushes.borrow_mut());
         for target in flushes.drain(..) {
-            target.flush();
+            let flushed = guarded(&self.metrics, "a flush panicked", || target.clone().flush());
+            if self.count_panics() || flushed.is_none() {
+                self.abort(target);
+            }
         }
         let late = self.flushes.replace(flushes);
         debug_assert!(late.is_empty(), "a flush queues no flush");

@@ -228,5 +228,7 @@ impl Resident for Connection {
 
     fn abort(self: Rc<Self>) {
         self.abort_now();
+        // If a panic cut its last completion short, nothing else would take the last step.
+        self.advance();
     }
 }

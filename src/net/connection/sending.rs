@@ -87,7 +87,7 @@ impl Connection {
         }
     }
 
-    pub(super) fn on_sent(self: &Rc<Self>, result: Result<usize, Errno>, chain: Chain) {
+    pub(super) fn on_sent(self: &Rc<Self>, result: Result<usize, Errno>, mut chain: Chain) {
         self.operations.set(self.operations.get() - 1);
         let sent = *result.as_ref().unwrap_or(&0);
         self.reactor.metrics.bytes_sent.add(sent as u64);
@@ -95,6 +95,7 @@ impl Connection {
         if self.write_ended.get() {
             return self.advance(); // the output was given up meanwhile
         }
+        chain.advance(sent); // outside of the borrow: it drops what was sent
         let backlog = self.output.borrow_mut().sent(chain, sent);
         self.flushed.set(self.flushed.get().saturating_sub(sent));
         match result {
@@ -127,8 +128,9 @@ impl Connection {
     pub(super) fn fail_writes(&self, why: Errno) {
         if !self.write_ended.replace(true) {
             self.broken.set(Some(why));
-            let unsent = self.output.borrow_mut().clear();
+            let (unsent, left) = self.output.borrow_mut().clear();
             self.reactor.metrics.bytes_unsent.add(unsent as u64);
+            drop(left); // outside of the borrow
             self.tell_sent();
         }
     }

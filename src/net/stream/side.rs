@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -13,6 +12,7 @@ use crate::net::connection::{Connection, Receiver};
 use crate::net::error::{FlushError, ReadError};
 use crate::net::inlet::Inlet;
 use crate::net::output::Backlog;
+use crate::reactor::guarded;
 
 pub(super) type OnBacklog = Box<dyn FnMut(Backlog)>;
 
@@ -243,10 +243,8 @@ impl Receiver for Side {
     fn backlog(&self, backlog: Backlog) {
         let callback = self.on_backlog.take();
         let Some(mut callback) = callback else { return };
-        if catch_unwind(AssertUnwindSafe(|| callback(backlog))).is_err() {
-            self.connection.reactor.metrics.panics.add(1);
-            tracing::error!("a backlog callback panicked");
-        }
+        let metrics = &self.connection.reactor.metrics;
+        guarded(metrics, "a backlog callback panicked", || callback(backlog));
         // It may have set another one meanwhile.
         if self.on_backlog.borrow().is_none() {
             self.on_backlog.replace(Some(callback));
