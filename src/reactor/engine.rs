@@ -9,6 +9,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use crossbeam::channel;
 use rustix::thread::{CpuSet, sched_setaffinity};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -107,17 +108,23 @@ impl Engine {
         raise_descriptors()
             .map_err(|source| Error::Kernel { action: "raise the descriptor limit", source })?;
         let shared = Shared::new(settings);
+        let cores = shared.settings.cores.len();
+        let (gone, ends) = channel::bounded(cores); // room for all: nobody waits to tell
         let mut handle =
-            Handle { shared: shared.clone(), inboxes: Vec::new(), threads: Vec::new() };
+            Handle { shared: shared.clone(), inboxes: Vec::new(), threads: Vec::new(), ends };
         let hooks: Arc<[Hook]> = self.hooks.into();
-        for index in 0..shared.settings.cores.len() {
+        for index in 0..cores {
             let (ready, is_ready) = sync_channel(1);
             let (shared, hooks) = (shared.clone(), hooks.clone());
+            let gone = Gone { index, ends: gone.clone() };
             let thread = thread::Builder::new()
                 .name(format!("skyring-{index}"))
-                .spawn(move || core_main(index, &shared, &hooks, &ready))
+                .spawn(move || {
+                    let _gone = gone; // dropped at the end, by a panic too
+                    core_main(index, &shared, &hooks, &ready)
+                })
                 .map_err(|source| Error::Kernel { action: "start a reactor's thread", source })?;
-            handle.threads.push(thread);
+            handle.threads.push(Some(thread));
             match is_ready.recv() {
                 Ok(inbox) => handle.inboxes.push(inbox),
                 // It ended instead; its error is in the thread's result.
@@ -171,7 +178,22 @@ impl fmt::Debug for Engine {
 pub struct Handle {
     shared: Arc<Shared>,
     inboxes: Vec<Arc<Inbox>>,
-    threads: Vec<thread::JoinHandle<Result<()>>>,
+    /// By core; gone once joined.
+    threads: Vec<Option<thread::JoinHandle<Result<()>>>>,
+    /// The cores that end, as they do.
+    ends: channel::Receiver<usize>,
+}
+
+/// Tells that a core ends.
+struct Gone {
+    index: usize,
+    ends: channel::Sender<usize>,
+}
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        let _ = self.ends.try_send(self.index);
+    }
 }
 
 /// Tells a running engine to stop, from any thread.
@@ -246,17 +268,21 @@ impl Handle {
         Stopper { inboxes: self.inboxes.clone(), drain: self.shared.settings.drain }
     }
 
-    /// Waits until the engine has stopped.
+    /// Waits until the engine has stopped. A core that ends by a defect meanwhile stops the others,
+    /// as [`Handle::stop`] does.
     ///
     /// # Errors
-    /// [`Error::Reactor`] when a reactor ended by a defect.
+    /// [`Error::Reactor`] when a reactor ended by a defect: the first that did.
     pub fn join(mut self) -> Result<()> {
         self.join_threads()
     }
 
     fn join_threads(&mut self) -> Result<()> {
         let mut result = Ok(());
-        for (core, thread) in std::mem::take(&mut self.threads).into_iter().enumerate() {
+        while self.running() > 0 {
+            let core = self.ends.recv().expect("each core tells its end, and it stays there");
+            // One whose thread could not be started has told, too.
+            let Some(thread) = self.threads.get_mut(core).and_then(Option::take) else { continue };
             let ended = thread.join().unwrap_or_else(|panic| {
                 Err(Error::Reactor { core, message: message(&*panic).to_owned() })
             });
@@ -270,6 +296,11 @@ impl Handle {
         result
     }
 
+    /// Threads that were not joined yet.
+    fn running(&self) -> usize {
+        self.threads.iter().flatten().count()
+    }
+
     fn failed_start(mut self) -> Error {
         self.stopper().stop_within(Duration::ZERO);
         match self.join_threads() {
@@ -281,7 +312,7 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if !self.threads.is_empty() {
+        if self.running() > 0 {
             self.stop();
             if let Err(error) = self.join_threads() {
                 tracing::error!(%error, "the engine ended badly");
@@ -376,5 +407,33 @@ fn report(core: usize, ended: Ended) {
     if !ended.is_clean() {
         tracing::error!(core, ?ended, "a reactor did not end cleanly");
         debug_assert!(ended.is_clean(), "reactor {core} did not end cleanly: {ended:?}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_core_that_dies_stops_the_others_whichever_it_is() {
+        for dying in 0..2 {
+            let config = Config::new().cores(2).pin(false);
+            let handle = Engine::new(config)
+                .setup(|_| {
+                    super::super::spawn(std::future::pending::<()>());
+                    Ok(())
+                })
+                .start()
+                .expect("the engine starts");
+            let (sender, joined) = sync_channel(1);
+            let inbox = handle.inboxes[dying].clone();
+            let waiting = thread::spawn(move || sender.send(handle.join()));
+            inbox.send(|_| panic!("a defect"));
+            let joined =
+                joined.recv_timeout(Duration::from_secs(30)).expect("the other core stops");
+            let Err(Error::Reactor { core, message }) = joined else { panic!("it is told") };
+            assert_eq!((core, message.as_str()), (dying, "a defect"));
+            waiting.join().expect("ended").expect("received");
+        }
     }
 }
