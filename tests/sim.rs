@@ -169,8 +169,8 @@ fn sipping(sip: usize, noted: Arc<Mutex<Vec<u8>>>) -> Engine {
         let noted = noted.clone();
         spawn(async move {
             let stream = listener.accept().await.expect("a client comes");
-            while sip == 0 {
-                sleep(Duration::from_secs(1)).await;
+            if sip == 0 {
+                return std::future::pending().await;
             }
             while let Ok(bytes) = stream.read_exact(sip).await {
                 noted.lock().expect("no panic under it").extend_from_slice(&bytes);
