@@ -220,7 +220,7 @@ impl Side {
 
 impl Receiver for Side {
     fn is_behind(&self) -> bool {
-        self.inlet.borrow().len() > 0
+        !self.inlet.borrow().is_empty()
     }
 
     fn received(&self, bytes: Frame) {
