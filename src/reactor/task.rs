@@ -29,8 +29,8 @@ pub(crate) struct Tasks {
 }
 
 struct Task {
-    /// Gone while it is polled.
-    future: Option<Boxed>,
+    /// The future and its waker; gone while it is polled, so that a poll counts no reference.
+    waiting: Option<(Boxed, Waker)>,
     flag: Arc<Flag>,
 }
 
@@ -84,7 +84,8 @@ impl Tasks {
             posted: AtomicBool::new(false),
             inbox: self.inbox.clone(),
         });
-        let task = Task { future: Some(future), flag: flag.clone() };
+        let waiting = Some((future, Waker::from(flag.clone())));
+        let task = Task { waiting, flag: flag.clone() };
         let key = self.table.borrow_mut().insert(task);
         let key = key.unwrap_or_else(|_| unreachable!("the table has no bound of its own"));
         flag.key.set(key).expect("set here only");
@@ -115,28 +116,27 @@ impl Tasks {
     pub(super) fn run(&self, polls_max: usize, metrics: &Counts) {
         for _ in 0..polls_max {
             let Some(key) = self.ready.borrow_mut().pop_front() else { return };
-            let Some((future, flag)) = self.take(key) else { continue };
+            let Some((future, waker)) = self.take(key) else { continue };
             metrics.polls.add(1);
-            let waker = Waker::from(flag);
             match poll(future, &waker, metrics) {
-                Polled::Pending(future) => self.put_back(key, future, metrics),
+                Polled::Pending(future) => self.put_back(key, future, waker, metrics),
                 Polled::Ended => drop(self.table.borrow_mut().remove(key)),
             }
         }
     }
 
-    fn take(&self, key: Key) -> Option<(Boxed, Arc<Flag>)> {
+    fn take(&self, key: Key) -> Option<(Boxed, Waker)> {
         let mut table = self.table.borrow_mut();
         let task = table.get_mut(key)?;
         // Before the poll: a wake during it must count.
         task.flag.scheduled.store(false, Ordering::Relaxed);
-        Some((task.future.take()?, task.flag.clone()))
+        task.waiting.take()
     }
 
     /// Puts a waiting future back, or drops it if its task was killed while it ran.
-    fn put_back(&self, key: Key, future: Boxed, metrics: &Counts) {
+    fn put_back(&self, key: Key, future: Boxed, waker: Waker, metrics: &Counts) {
         if let Some(task) = self.table.borrow_mut().get_mut(key) {
-            task.future = Some(future);
+            task.waiting = Some((future, waker));
             return;
         }
         drop_quietly(future, metrics);
@@ -144,7 +144,7 @@ impl Tasks {
 
     pub(super) fn kill(&self, key: Key, metrics: &Counts) {
         let task = self.table.borrow_mut().remove(key);
-        if let Some(future) = task.and_then(|task| task.future) {
+        if let Some((future, _)) = task.and_then(|task| task.waiting) {
             drop_quietly(future, metrics);
         }
     }

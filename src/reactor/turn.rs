@@ -34,7 +34,9 @@ impl Reactor {
         self.now.set(self.driver.borrow().now());
         self.metrics.turns.add(1);
         self.dispatch();
-        self.inbox.clone().drain(self);
+        if !self.inbox.is_empty() {
+            self.inbox.clone().drain(self);
+        }
         self.expire();
         self.tasks.run(POLLS_MAX, &self.metrics);
         self.count_panics(); // of what tasks dropped: nobody's below
