@@ -217,3 +217,35 @@ fn a_peer_that_takes_nothing_of_a_closing_connection_is_given_up() {
     assert_eq!(why.kind(), std::io::ErrorKind::TimedOut);
     assert!((10..13).contains(&after.as_secs()), "{after:?}");
 }
+
+#[test]
+fn a_client_is_idle_from_when_its_agent_has_caught_up() {
+    struct Slow;
+    impl Agent for Slow {
+        async fn frame(&mut self, client: &Client, frame: Frame) -> Result<()> {
+            sleep(Duration::from_millis(100)).await;
+            client.send(frame)
+        }
+    }
+    // The limit is looked at between two frames, and in the midst of the last one.
+    for (frames, idle) in [(13, 300), (4, 350)] {
+        let idle = Duration::from_millis(idle);
+        let mut sim = Simulation::new(500);
+        let gate = Gate::framed(LengthPrefix::U16).agent(|_| Slow);
+        sim.start(Engine::new(Config::new().cores(1).idle(idle)).gate(ADDRESS, gate))
+            .expect("starts");
+        let stream = sim.run(async move {
+            let stream = TcpStream::connect(ADDRESS).await.expect("connected");
+            // All in one receive.
+            stream.write(b"\0\x01x".repeat(frames)).expect("below the cap");
+            stream.read_exact(frames * 3).await.expect("answered");
+            stream
+        });
+        let answered = sim.now();
+        let end = sim.run(async move { stream.expect("not stuck").read().await });
+        assert!(!matches!(end.expect("not stuck"), Ok(Some(_))), "no more comes");
+        let silent = sim.now() - answered;
+        assert!(silent >= idle - Duration::from_millis(1) && silent < idle * 2, "{silent:?}");
+        sim.stop().expect("everything came home");
+    }
+}

@@ -416,7 +416,8 @@ fn an_idle_limit_spares_a_client_whose_agent_lags() {
         let wire: Vec<u8> = (0..FRAMES).flat_map(|n| u16_frame(&pattern(n, 20))).collect();
         stream.write_all(&wire).expect("written");
         for n in 0..FRAMES {
-            assert_eq!(read_u16(&mut stream).expect("answered"), pattern(n, 20), "{n}");
+            let answer = read_u16(&mut stream).unwrap_or_else(|e| panic!("answer {n}: {e}"));
+            assert_eq!(answer, pattern(n, 20), "{n}");
         }
         assert!(is_ended(&mut stream), "and then it is idle indeed");
         server.settle();

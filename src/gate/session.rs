@@ -208,6 +208,7 @@ impl<M: 'static> Session<M> {
             Ok(Cut::Empty) => {
                 *current = None; // the block goes home
                 drop(current);
+                self.connection.mark_handled();
                 self.catch_up();
                 return None;
             }
@@ -267,7 +268,8 @@ impl<M: 'static> Session<M> {
 
 impl<M: 'static> Receiver for Session<M> {
     fn is_behind(&self) -> bool {
-        self.unread_bytes.get() > 0
+        // The last frame of a receive is being handled until the agent asks for the next.
+        self.unread_bytes.get() > 0 || self.bytes.borrow().is_some()
     }
 
     #[inline]

@@ -20,6 +20,12 @@ impl Connection {
         self.arm();
     }
 
+    /// All that has come was handled: from now on the peer's silence is its own.
+    #[inline]
+    pub(crate) fn mark_handled(&self) {
+        self.last_received.set(self.reactor.now());
+    }
+
     /// Turns reads off. What the kernel has taken already still comes.
     pub(crate) fn pause(&self) {
         if self.paused.replace(true) || self.life.get() != Life::Open {

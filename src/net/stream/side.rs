@@ -104,6 +104,9 @@ impl Side {
             }
         })
         .await;
+        if result.is_ok() {
+            self.connection.mark_handled();
+        }
         drop(claim);
         result
     }
