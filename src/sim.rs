@@ -34,7 +34,9 @@ use crate::driver::Driver;
 use crate::driver::sim::{Kernel, World};
 use crate::error::{Error, Result};
 use crate::memory::pool::Pool;
-use crate::reactor::engine::{Engine, Shared, set_up};
+use crate::reactor::engine::Engine;
+use crate::reactor::shared::Shared;
+use crate::reactor::thread::set_up;
 use crate::reactor::{Ended, Metrics, Reactor, spawn};
 
 /// Rounds in which the time may stand still: more is a task that never waits.

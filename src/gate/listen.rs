@@ -11,7 +11,7 @@ use crate::driver::operation::{Address, Descriptor};
 use crate::error::{Error, Result};
 use crate::net::acceptor::{Acceptor, OnAccept, check_listens};
 use crate::reactor::Reactor;
-use crate::reactor::engine::Core;
+use crate::reactor::shared::Core;
 
 /// What a gate listens on.
 #[derive(Debug)]

@@ -1,61 +1,23 @@
 //! The engine: all reactors, from start to stop.
 
 use std::fmt;
-use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
 
 use crossbeam::channel;
-use rustix::thread::{CpuSet, sched_setaffinity};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::blocking::Blocking;
+use super::Metrics;
 use super::inbox::Inbox;
-use super::listening::Listening;
-use super::{Ended, Metrics, Reactor};
-use crate::config::{Config, Host, Settings, raise_descriptors};
+use super::shared::{Core, Hook, Shared};
+use super::thread::core_main;
+use crate::config::{Config, raise_descriptors};
 use crate::driver::operation::Address;
-use crate::driver::uring::{Ring, RingOptions};
-use crate::driver::{Driver, errno, probe};
 use crate::error::{Error, Result};
 use crate::guard::message;
-use crate::limit::quota::Quota;
-use crate::memory::pool::Pool;
-
-/// What a set-up hook is told about the core it runs on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Core {
-    /// Place among the engine's cores, from 0.
-    pub index: usize,
-    /// How many cores the engine has.
-    pub count: usize,
-}
-
-/// What each core runs before its first turn.
-pub(crate) type Hook = Arc<dyn Fn(&Core) -> Result<()> + Send + Sync>;
-
-/// What the reactors of one engine share; nothing of it is touched for a frame.
-pub(crate) struct Shared {
-    pub(crate) settings: Arc<Settings>,
-    pub(crate) quota: Arc<Quota>,
-    pub(crate) blocking: Arc<Blocking>,
-    pub(crate) listening: Listening,
-}
-
-impl Shared {
-    pub(crate) fn new(settings: Settings) -> Arc<Shared> {
-        let quota = Quota::new(settings.connections_max, settings.connections_per_ip_max);
-        let blocking = Blocking::new(settings.blocking_threads);
-        let settings = Arc::new(settings);
-        Arc::new(Shared { settings, quota, blocking, listening: Listening::default() })
-    }
-}
 
 /// A network engine that is about to start: its configuration, and what each core sets up.
 ///
@@ -325,88 +287,6 @@ impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let addresses: Vec<String> = self.addresses().iter().map(Address::to_string).collect();
         f.debug_struct("Handle").field("addresses", &addresses).finish_non_exhaustive()
-    }
-}
-
-/// The life of a reactor's thread.
-fn core_main(
-    index: usize,
-    shared: &Arc<Shared>,
-    hooks: &[Hook],
-    ready: &SyncSender<Arc<Inbox>>,
-) -> Result<()> {
-    pin(index, &shared.settings)?;
-    let settings = &shared.settings;
-    let pool = Pool::new(settings.pool_blocks, settings.pool_block_bytes, settings.pool_lent_max);
-    let options =
-        RingOptions { entries: settings.ring_entries, completions: settings.completion_entries() };
-    let ring = Ring::new(options, pool.clone()).map_err(|source| unavailable(&source, settings))?;
-    let reactor = Reactor::new(index, shared.clone(), Driver::Uring(Box::new(ring)), pool);
-    let _closing = Closing(reactor.inbox().clone());
-    let set_up = catch_unwind(AssertUnwindSafe(|| set_up(&reactor, hooks)));
-    let set_up = set_up.unwrap_or_else(|panic| {
-        Err(Error::Reactor { core: index, message: message(&*panic).to_owned() })
-    });
-    if set_up.is_ok() {
-        let _ = ready.send(reactor.inbox().clone());
-    } else {
-        reactor.drain(reactor.now());
-    }
-    let ended = reactor
-        .run()
-        .map_err(|error| Error::Reactor { core: index, message: error.to_string() })?;
-    set_up?;
-    report(index, ended);
-    Ok(())
-}
-
-/// Closes the door of a core that ends, by a panic too.
-struct Closing(Arc<Inbox>);
-
-impl Drop for Closing {
-    fn drop(&mut self) {
-        self.0.close();
-    }
-}
-
-/// Runs the hooks of a core.
-pub(crate) fn set_up(reactor: &Rc<Reactor>, hooks: &[Hook]) -> Result<()> {
-    let core = Core { index: reactor.index, count: reactor.shared.settings.cores.len() };
-    reactor.enter(|| hooks.iter().try_for_each(|hook| hook(&core)))
-}
-
-/// Binds this thread to its core, or to all of the engine's.
-fn pin(index: usize, settings: &Settings) -> Result<()> {
-    let mut set = CpuSet::new();
-    let cores = &settings.cores;
-    let mine = if settings.pin { &cores[index..=index] } else { &cores[..] };
-    mine.iter().for_each(|&core| set.set(core));
-    sched_setaffinity(None, &set).map_err(|error| Error::Kernel {
-        action: "pin a reactor to its core (SKYRING_CORES, SKYRING_PIN)",
-        source: error.into(),
-    })
-}
-
-/// Why there is no ring, with the remedy.
-fn unavailable(source: &io::Error, settings: &Settings) -> Error {
-    match probe::Probe::run() {
-        Err(unavailable) => Error::Unavailable(unavailable.into()),
-        // io_uring works, but not at this size.
-        Ok(_) => {
-            let memlock = Host::inspect().memlock;
-            Error::Unavailable(errno::ring_failure(source, settings, memlock).into())
-        }
-    }
-}
-
-/// A reactor that ends with something in its hands has a defect: loud in tests, logged elsewhere.
-fn report(core: usize, ended: Ended) {
-    if ended.blocks_detached > 0 {
-        tracing::info!(core, blocks = ended.blocks_detached, "blocks live on in `Bytes`");
-    }
-    if !ended.is_clean() {
-        tracing::error!(core, ?ended, "a reactor did not end cleanly");
-        debug_assert!(ended.is_clean(), "reactor {core} did not end cleanly: {ended:?}");
     }
 }
 

@@ -111,6 +111,6 @@ fn a_returned_block_is_poisoned() {
     let at = lease.bytes().as_ptr();
     drop(lease);
     // SAFETY: the pool is alive and the block is home: nobody writes it.
-    let bytes = unsafe { slice::from_raw_parts(at, 6) };
+    let bytes = unsafe { std::slice::from_raw_parts(at, 6) };
     assert_eq!(bytes, [POISON; 6]);
 }
