@@ -113,14 +113,18 @@ impl Memory {
 
 /// Counts the leases on one stretch of bytes: a block of the pool, or a heap buffer.
 struct Entry {
+    /// Leases on this core.
     count: Cell<u32>,
+    /// Leases that were detached, and that the pool has not seen come home.
+    away: Cell<u32>,
     len: Cell<u32>,
     data: Cell<NonNull<u8>>,
     owner: Owner,
 }
 
 enum Owner {
-    /// A block; the pool stays alive while `count` is above zero.
+    /// A block; the pool stays alive while `count` is above zero. A detached lease keeps the bytes
+    /// alive, not the pool, which may have ended when it comes home.
     Pool { core: Cell<*const Core>, id: u16 },
     /// A heap buffer, freed with the last lease.
     Heap(Vec<u8>),
@@ -136,6 +140,7 @@ impl Pool {
         let entries = (0..blocks as u16)
             .map(|id| Entry {
                 count: Cell::new(0),
+                away: Cell::new(0),
                 len: Cell::new(0),
                 data: Cell::new(memory.block(id)),
                 owner: Owner::Pool { core: Cell::new(std::ptr::null()), id },
@@ -212,9 +217,10 @@ impl Pool {
     /// the cache) first. Looks for what other threads returned before. Returns how many.
     pub(crate) fn provide(&self) -> u32 {
         while let Some(id) = self.0.memory.returns.pop() {
-            if self.0.release(id) {
-                // SAFETY: gives back the count that `received` took; `self.0` is another one.
-                unsafe { Rc::decrement_strong_count(Rc::as_ptr(&self.0)) };
+            let entry = &self.0.entries[usize::from(id)];
+            entry.away.set(entry.away.get() - 1);
+            if entry.count.get() == 0 && entry.away.get() == 0 {
+                self.0.go_home(id);
             }
         }
         let mut home = self.0.home.borrow_mut();
@@ -241,7 +247,11 @@ impl Pool {
     pub(crate) unsafe fn received(&self, id: u16, len: u32) -> Lease {
         assert!(len as usize <= self.0.memory.block_bytes, "the kernel fills one block at most");
         let entry = &self.0.entries[usize::from(id)];
-        assert_eq!(entry.count.get(), 0, "the kernel filled a block that is still lent");
+        assert_eq!(
+            (entry.count.get(), entry.away.get()),
+            (0, 0),
+            "the kernel filled a block that is still lent"
+        );
         entry.count.set(1);
         entry.len.set(len);
         let fill = self.0.fill.get();
@@ -281,15 +291,10 @@ impl Pool {
 }
 
 impl Core {
-    /// One count of block `id` ends. Whether it was the last, and the block is home: then the
-    /// caller gives back the count of the pool that `received` took.
-    fn release(&self, id: u16) -> bool {
+    /// No lease on block `id` is left, here or elsewhere.
+    fn go_home(&self, id: u16) {
+        #[cfg(debug_assertions)]
         let entry = &self.entries[usize::from(id)];
-        let count = entry.count.get() - 1;
-        entry.count.set(count);
-        if count > 0 {
-            return false;
-        }
         #[cfg(debug_assertions)]
         // SAFETY: the last lease is gone and the kernel does not have the block yet.
         unsafe {
@@ -297,7 +302,6 @@ impl Core {
         }
         self.lent.set(self.lent.get() - 1);
         self.home.borrow_mut().push(id);
-        true
     }
 }
 

@@ -20,6 +20,7 @@ impl Lease {
         let data = NonNull::from(bytes.as_slice()).cast();
         let entry = Entry {
             count: Cell::new(1),
+            away: Cell::new(0),
             len: Cell::new(bytes.len() as u32),
             data: Cell::new(data),
             owner: Owner::Heap(bytes),
@@ -62,7 +63,9 @@ impl Lease {
         // SAFETY: this lease keeps the pool alive; the reference ends on this line.
         let memory = unsafe { (*core.get()).memory.clone() };
         let detached = Detached { memory, id: *id, range };
-        std::mem::forget(self); // its count is now the detached lease's
+        let away = &self.entry().away;
+        away.set(away.get() + 1);
+        drop(self); // the block stays lent, by the one that is away
         Ok(detached)
     }
 
@@ -97,13 +100,20 @@ impl Drop for Lease {
         let entry = self.entry();
         match &entry.owner {
             Owner::Pool { core, id } => {
-                let core = core.get();
-                // SAFETY: this lease keeps the pool alive. When it was the last on its block, the
-                // count that `received` took is given back, and nothing here is touched after.
+                let (core, id) = (core.get(), *id);
+                entry.count.set(entry.count.get() - 1);
+                if entry.count.get() > 0 {
+                    return;
+                }
+                let is_home = entry.away.get() == 0;
+                // SAFETY: this was the last lease of this core on the block, and keeps the pool
+                // alive until here: the count that `received` took is given back, and nothing is
+                // touched after.
                 unsafe {
-                    if (*core).release(*id) {
-                        Rc::decrement_strong_count(core);
+                    if is_home {
+                        (*core).go_home(id);
                     }
+                    Rc::decrement_strong_count(core);
                 }
             }
             Owner::Heap(_) if entry.count.get() > 1 => entry.count.set(entry.count.get() - 1),

@@ -93,6 +93,17 @@ fn leases_outlive_their_pool() {
 }
 
 #[test]
+fn a_detached_lease_keeps_the_bytes_but_not_the_pool() {
+    let pool = pool(2);
+    let ended = Rc::downgrade(&pool.0);
+    let near = pool.fill(b"far away").expect("a block");
+    let far = near.clone().detach(4..8).unwrap_or_else(|_| panic!("it is a block"));
+    drop((pool, near));
+    assert!(ended.upgrade().is_none(), "nobody would ever take it back");
+    assert_eq!(far.as_ref(), b"away");
+}
+
+#[test]
 fn a_heap_lease_yields_its_buffer_when_it_is_the_last() {
     let lease = Lease::heap(b"heap".to_vec());
     let second = lease.clone();
