@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::token::Token;
+use super::token::{Kind, Token};
 use crate::memory::chain::Chain;
 use crate::memory::frame::Frame;
 use crate::memory::pool::Lease;
@@ -34,6 +34,21 @@ pub(crate) enum Operation {
     SendTo(Descriptor, Chain, SocketAddr),
     /// Connect a fresh socket.
     Connect(Descriptor, Address),
+}
+
+impl Operation {
+    /// The kind that the operation's token has.
+    #[inline]
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Operation::Accept(_) => Kind::Accept,
+            Operation::Receive(_) => Kind::Receive,
+            Operation::ReceiveFrom(_) => Kind::ReceiveFrom,
+            Operation::Send(..) => Kind::Send,
+            Operation::SendTo(..) => Kind::SendTo,
+            Operation::Connect(..) => Kind::Connect,
+        }
+    }
 }
 
 /// When a send's success must be told.

@@ -29,7 +29,7 @@ use crate::clock::Now;
 use crate::config::Settings;
 use crate::driver::Driver;
 use crate::driver::operation::{Completion, Descriptor, Event, Operation};
-use crate::driver::token::{Kind, Token};
+use crate::driver::token::Token;
 use crate::memory::pool::Pool;
 use crate::memory::shared::take_panics;
 use crate::memory::slots::{Key, Slots};
@@ -186,15 +186,7 @@ impl Reactor {
 
     /// Gives an operation of `resident` to the kernel. Of each kind it has one in flight at most.
     pub(crate) fn submit(&self, resident: Key, operation: Operation) -> Token {
-        let kind = match &operation {
-            Operation::Accept(_) => Kind::Accept,
-            Operation::Receive(_) => Kind::Receive,
-            Operation::ReceiveFrom(_) => Kind::ReceiveFrom,
-            Operation::Send(..) => Kind::Send,
-            Operation::SendTo(..) => Kind::SendTo,
-            Operation::Connect(..) => Kind::Connect,
-        };
-        let token = Token { kind, key: resident };
+        let token = Token { kind: operation.kind(), key: resident };
         self.driver.borrow_mut().submit(token, operation);
         token
     }

@@ -223,18 +223,6 @@ pub(super) fn target(operation: &Operation) -> Descriptor {
     }
 }
 
-/// The kind that the operation's token must have.
-pub(super) fn kind(operation: &Operation) -> Kind {
-    match operation {
-        Operation::Accept(_) => Kind::Accept,
-        Operation::Receive(_) => Kind::Receive,
-        Operation::ReceiveFrom(_) => Kind::ReceiveFrom,
-        Operation::Send(..) => Kind::Send,
-        Operation::SendTo(..) => Kind::SendTo,
-        Operation::Connect(..) => Kind::Connect,
-    }
-}
-
 /// What a completion adds to the world's digest.
 pub(super) fn digest(event: &Event) -> u64 {
     let failed = |errno: &Errno| u64::from(errno.raw_os_error().unsigned_abs()) << 48;

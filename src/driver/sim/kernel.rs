@@ -126,7 +126,7 @@ impl Kernel {
     /// # Panics
     /// When the user breaks the protocol of the seam; see the sentences.
     pub(crate) fn submit(&mut self, token: Token, operation: Operation) {
-        assert_eq!(token.kind, flight::kind(&operation), "a token has the kind of its operation");
+        assert_eq!(token.kind, operation.kind(), "a token has the kind of its operation");
         let descriptor = flight::target(&operation);
         let mut state = self.world.0.borrow_mut();
         let socket = state.resolve(descriptor);

@@ -57,7 +57,7 @@ impl Core {
 
     fn submit(&mut self, operation: Operation) -> Token {
         let key = self.slots.insert(()).expect("a test has few operations");
-        let token = Token { kind: flight::kind(&operation), key };
+        let token = Token { kind: operation.kind(), key };
         self.kernel.submit(token, operation);
         token
     }
