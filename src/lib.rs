@@ -19,7 +19,7 @@ pub mod sim;
 pub mod wire;
 
 pub use config::Config;
-pub use driver::operation::Address;
+pub use driver::operation::SocketAddress;
 pub use error::{Error, Result, SendError};
 pub use gate::{Agent, Client, ClientId, Disconnect, Gate, GateBuilder, Listen};
 pub use memory::chain::Payload;

@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 use self::bell::Bell;
 use self::operation::{
-    Address, Completion, Descriptor, FileMark, ListenOptions, Operation, Protocol, Shutdown, Wait,
+    Completion, Descriptor, FileMark, ListenOptions, Operation, Protocol, Shutdown, SocketAddress,
+    Wait,
 };
 use self::token::Token;
 use crate::clock::Now;
@@ -96,7 +97,11 @@ impl Driver {
     }
 
     /// A fresh socket for addresses like this one.
-    pub(crate) fn open(&mut self, address: &Address, protocol: Protocol) -> io::Result<Descriptor> {
+    pub(crate) fn open(
+        &mut self,
+        address: &SocketAddress,
+        protocol: Protocol,
+    ) -> io::Result<Descriptor> {
         match self {
             Driver::Uring(_) => uring::sockets::open(address, protocol),
             Driver::Sim(kernel) => kernel.open(address, protocol),
@@ -104,7 +109,7 @@ impl Driver {
     }
 
     /// A datagram socket bound to `address`.
-    pub(crate) fn bind_datagram(&mut self, address: &Address) -> io::Result<Descriptor> {
+    pub(crate) fn bind_datagram(&mut self, address: &SocketAddress) -> io::Result<Descriptor> {
         match self {
             Driver::Uring(_) => uring::sockets::bind_datagram(address),
             Driver::Sim(kernel) => kernel.bind_datagram(address),
@@ -114,7 +119,7 @@ impl Driver {
     /// A listener on `address`. The file of a Unix listener that is gone gives way to the new one.
     pub(crate) fn listen(
         &mut self,
-        address: &Address,
+        address: &SocketAddress,
         options: ListenOptions,
     ) -> io::Result<Descriptor> {
         match self {
@@ -124,7 +129,7 @@ impl Driver {
     }
 
     /// What tells the file of a fresh Unix listener from others; `None` for other addresses.
-    pub(crate) fn file_mark(&self, address: &Address) -> Option<FileMark> {
+    pub(crate) fn file_mark(&self, address: &SocketAddress) -> Option<FileMark> {
         match self {
             Driver::Uring(_) => uring::sockets::file_mark(address),
             // Its names are no files.
@@ -133,7 +138,7 @@ impl Driver {
     }
 
     /// Removes the file of a Unix listener that closes, unless it is another's by now.
-    pub(crate) fn remove_file(&mut self, address: &Address, mark: FileMark) {
+    pub(crate) fn remove_file(&mut self, address: &SocketAddress, mark: FileMark) {
         match self {
             Driver::Uring(_) => uring::sockets::remove_file(address, mark),
             Driver::Sim(_) => {}
@@ -149,7 +154,7 @@ impl Driver {
     }
 
     /// Fails when somebody listens on `address` already, even if the address may be shared.
-    pub(crate) fn probe_free(&mut self, address: &Address) -> io::Result<()> {
+    pub(crate) fn probe_free(&mut self, address: &SocketAddress) -> io::Result<()> {
         match self {
             Driver::Uring(_) => uring::sockets::probe_free(address),
             Driver::Sim(kernel) => kernel.probe_free(address),
@@ -157,7 +162,7 @@ impl Driver {
     }
 
     /// Where the socket is bound.
-    pub(crate) fn local_address(&self, socket: Descriptor) -> io::Result<Address> {
+    pub(crate) fn local_address(&self, socket: Descriptor) -> io::Result<SocketAddress> {
         match self {
             Driver::Uring(_) => uring::sockets::local_address(socket),
             Driver::Sim(kernel) => kernel.local_address(socket),
@@ -165,7 +170,7 @@ impl Driver {
     }
 
     /// Who is at the other end.
-    pub(crate) fn peer_address(&self, socket: Descriptor) -> io::Result<Address> {
+    pub(crate) fn peer_address(&self, socket: Descriptor) -> io::Result<SocketAddress> {
         match self {
             Driver::Uring(_) => uring::sockets::peer_address(socket),
             Driver::Sim(kernel) => kernel.peer_address(socket),

@@ -33,7 +33,7 @@ pub(crate) enum Operation {
     /// Send the chain as one datagram.
     SendTo(Descriptor, Chain, SocketAddr),
     /// Connect a fresh socket.
-    Connect(Descriptor, Address),
+    Connect(Descriptor, SocketAddress),
 }
 
 impl Operation {
@@ -136,35 +136,35 @@ pub(crate) struct FileMark {
 /// Where a socket listens or connects to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Address {
+pub enum SocketAddress {
     /// An internet address and port.
     Inet(SocketAddr),
     /// The path of a Unix socket; empty for a peer without a name.
     Unix(PathBuf),
 }
 
-impl Address {
+impl SocketAddress {
     /// The internet address, if it is one.
     pub fn inet(&self) -> Option<SocketAddr> {
         match self {
-            Address::Inet(address) => Some(*address),
-            Address::Unix(_) => None,
+            SocketAddress::Inet(address) => Some(*address),
+            SocketAddress::Unix(_) => None,
         }
     }
 }
 
-impl From<SocketAddr> for Address {
-    fn from(address: SocketAddr) -> Address {
-        Address::Inet(address)
+impl From<SocketAddr> for SocketAddress {
+    fn from(address: SocketAddr) -> SocketAddress {
+        SocketAddress::Inet(address)
     }
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for SocketAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Address::Inet(address) => address.fmt(f),
-            Address::Unix(path) if path.as_os_str().is_empty() => f.write_str("unix:unnamed"),
-            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+            SocketAddress::Inet(address) => address.fmt(f),
+            SocketAddress::Unix(path) if path.as_os_str().is_empty() => f.write_str("unix:unnamed"),
+            SocketAddress::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::rc::Rc;
 
-use crate::driver::operation::Address;
+use crate::driver::operation::SocketAddress;
 use crate::error::Result;
 use crate::memory::chain::Payload;
 use crate::memory::slots::Key;
@@ -70,7 +70,7 @@ impl Client {
     }
 
     /// Where the client connects from; `None` if it was gone before anybody asked.
-    pub fn peer(&self) -> Option<&Address> {
+    pub fn peer(&self) -> Option<&SocketAddress> {
         self.connection.peer()
     }
 

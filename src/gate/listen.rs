@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 
-use crate::driver::operation::{Address, Descriptor};
+use crate::driver::operation::{Descriptor, SocketAddress};
 use crate::error::{Error, Result};
 use crate::net::acceptor::{Acceptor, OnAccept, check_listens};
 use crate::reactor::Reactor;
@@ -77,8 +77,8 @@ pub(super) struct Door {
 
 #[derive(Clone)]
 enum Opened {
-    Own(Address),
-    Common(Descriptor, Address),
+    Own(SocketAddress),
+    Common(Descriptor, SocketAddress),
 }
 
 impl Door {
@@ -132,13 +132,13 @@ fn open_first(
     };
     let mut opened = Vec::new();
     for address in addresses {
-        if let (Address::Inet(_), true) = (&address, shared) {
+        if let (SocketAddress::Inet(_), true) = (&address, shared) {
             reserve(reactor, &address)?;
         }
         let acceptor = Acceptor::open(reactor, &address, shared, Some(on.clone()))?;
         opened.push(match &address {
-            Address::Inet(_) => Opened::Own(acceptor.address().clone()),
-            Address::Unix(_) => Opened::Common(acceptor.socket(), address),
+            SocketAddress::Inet(_) => Opened::Own(acceptor.address().clone()),
+            SocketAddress::Unix(_) => Opened::Common(acceptor.socket(), address),
         });
     }
     Ok(opened)
@@ -146,20 +146,20 @@ fn open_first(
 
 /// Fails when another process listens there: SO_REUSEPORT alone would share the port with it in
 /// silence.
-fn reserve(reactor: &Rc<Reactor>, address: &Address) -> Result<()> {
+fn reserve(reactor: &Rc<Reactor>, address: &SocketAddress) -> Result<()> {
     let probed = reactor.driver(|driver| driver.probe_free(address));
     probed.map_err(|source| listen_error(address, source))
 }
 
-fn listen_error(address: &Address, source: std::io::Error) -> Error {
+fn listen_error(address: &SocketAddress, source: std::io::Error) -> Error {
     Error::Listen { address: address.to_string(), source }
 }
 
 /// Reads `host:port` or `unix:/path`. A name may stand for several addresses.
-fn parse(text: &str) -> Result<Vec<Address>> {
+fn parse(text: &str) -> Result<Vec<SocketAddress>> {
     if let Some(path) = text.strip_prefix("unix:") {
         return match Path::new(path).file_name() {
-            Some(_) => Ok(vec![Address::Unix(PathBuf::from(path))]),
+            Some(_) => Ok(vec![SocketAddress::Unix(PathBuf::from(path))]),
             None => Err(format!("{text:?} names no socket: write unix:/path/to/socket").into()),
         };
     }
@@ -169,7 +169,7 @@ fn parse(text: &str) -> Result<Vec<Address>> {
         )),
         _ => Error::Listen { address: text.into(), source },
     })?;
-    Ok(resolved.map(Address::Inet).collect())
+    Ok(resolved.map(SocketAddress::Inet).collect())
 }
 
 #[cfg(test)]
@@ -179,8 +179,8 @@ mod tests {
     #[test]
     fn an_address_is_a_host_with_a_port_or_a_path() {
         let inet: SocketAddr = "[::1]:80".parse().expect("an address");
-        assert_eq!(parse("[::1]:80").expect("an address"), [Address::Inet(inet)]);
-        assert_eq!(parse("unix:/tmp/x").expect("a path"), [Address::Unix("/tmp/x".into())]);
+        assert_eq!(parse("[::1]:80").expect("an address"), [SocketAddress::Inet(inet)]);
+        assert_eq!(parse("unix:/tmp/x").expect("a path"), [SocketAddress::Unix("/tmp/x".into())]);
         for wrong in ["", "80", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "unix:", "unix:/"] {
             let error = parse(wrong).expect_err(wrong).to_string();
             assert!(

@@ -27,14 +27,14 @@ pub(crate) struct Permit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
     Full,
-    Address,
+    SocketAddress,
 }
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Refused::Full => "SKYRING_CONNECTIONS_MAX is reached",
-            Refused::Address => "SKYRING_CONNECTIONS_PER_IP_MAX is reached",
+            Refused::SocketAddress => "SKYRING_CONNECTIONS_PER_IP_MAX is reached",
         })
     }
 }
@@ -76,7 +76,7 @@ impl Quota {
             let count = addresses.entry(address).or_insert(0);
             if *count >= self.per_ip_max {
                 drop(addresses);
-                return Err(Refused::Address);
+                return Err(Refused::SocketAddress);
             }
             *count += 1;
             permit.address = Some(address);
@@ -136,7 +136,7 @@ mod tests {
         let neighbour = Some("2001:db8::2".parse().expect("an address"));
         let elsewhere = Some("10.0.0.1".parse().expect("an address"));
         let held = quota.admit(here).expect("the first");
-        assert_eq!(quota.admit(neighbour).err(), Some(Refused::Address), "the same /64");
+        assert_eq!(quota.admit(neighbour).err(), Some(Refused::SocketAddress), "the same /64");
         let _other = quota.admit(elsewhere).expect("another address");
         drop(held);
         assert_eq!(quota.addresses().len(), 1, "an address without connections is forgotten");

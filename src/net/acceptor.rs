@@ -12,7 +12,9 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use super::connection::Connection;
-use crate::driver::operation::{Address, Descriptor, Event, FileMark, ListenOptions, Operation};
+use crate::driver::operation::{
+    Descriptor, Event, FileMark, ListenOptions, Operation, SocketAddress,
+};
 use crate::driver::token::{Kind, Token};
 use crate::error::{Error, Result};
 use crate::memory::slots::Key;
@@ -29,7 +31,7 @@ pub(crate) type OnAccept = Rc<dyn Fn(Rc<Connection>)>;
 pub(crate) struct Acceptor {
     reactor: Rc<Reactor>,
     socket: Descriptor,
-    address: Address,
+    address: SocketAddress,
     /// The file that it made, if it is a Unix socket: removed when it closes.
     file: Cell<Option<FileMark>>,
     key: OnceCell<Key>,
@@ -47,7 +49,7 @@ impl Acceptor {
     /// address.
     pub(crate) fn open(
         reactor: &Rc<Reactor>,
-        address: &Address,
+        address: &SocketAddress,
         shared: bool,
         on_accept: Option<OnAccept>,
     ) -> Result<Rc<Acceptor>> {
@@ -68,7 +70,7 @@ impl Acceptor {
     pub(crate) fn adopt(
         reactor: &Rc<Reactor>,
         socket: Descriptor,
-        address: Address,
+        address: SocketAddress,
         on_accept: Option<OnAccept>,
     ) -> Rc<Acceptor> {
         let this = Rc::new(Acceptor {
@@ -90,7 +92,7 @@ impl Acceptor {
     }
 
     /// Where it listens.
-    pub(crate) fn address(&self) -> &Address {
+    pub(crate) fn address(&self) -> &SocketAddress {
         &self.address
     }
 

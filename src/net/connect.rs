@@ -20,7 +20,7 @@ use super::error::{ConnectError, Tried};
 use super::resolve::Endpoint;
 use super::stream::{TcpStream, UnixStream};
 use crate::clock::Now;
-use crate::driver::operation::{Address, Descriptor, Event, Operation, Protocol};
+use crate::driver::operation::{Descriptor, Event, Operation, Protocol, SocketAddress};
 use crate::driver::token::{Kind, Token};
 use crate::memory::slots::Key;
 use crate::reactor::{Reactor, Resident, sleep, within};
@@ -69,7 +69,7 @@ impl TcpStream {
         let mut tried = Vec::new();
         for (index, &address) in addresses.iter().enumerate() {
             let left = deadline.since(reactor.now()) / (addresses.len() - index) as u32;
-            let address = Address::Inet(address);
+            let address = SocketAddress::Inet(address);
             match try_one(&reactor, &address, left).await {
                 Ok(connection) => {
                     if reactor.settings.nodelay {
@@ -96,7 +96,7 @@ impl UnixStream {
     /// # Panics
     /// When polled outside of a reactor.
     pub async fn connect(path: impl AsRef<Path>) -> Result<UnixStream, ConnectError> {
-        let address = Address::Unix(path.as_ref().into());
+        let address = SocketAddress::Unix(path.as_ref().into());
         let reactor = Reactor::current();
         let deadline = reactor.now() + reactor.settings.connect_timeout;
         let error = loop {
@@ -128,7 +128,7 @@ fn failed(reactor: &Reactor, target: String, tried: Vec<Tried>, deadline: Now) -
 
 async fn try_one(
     reactor: &Rc<Reactor>,
-    to: &Address,
+    to: &SocketAddress,
     limit: Duration,
 ) -> io::Result<Rc<Connection>> {
     if reactor.is_stopping() {
@@ -161,7 +161,7 @@ enum State {
 }
 
 impl Attempt {
-    fn start(reactor: &Rc<Reactor>, to: &Address) -> io::Result<Attempting> {
+    fn start(reactor: &Rc<Reactor>, to: &SocketAddress) -> io::Result<Attempting> {
         let socket = reactor.driver(|driver| driver.open(to, Protocol::Stream))?;
         let this = Rc::new(Attempt {
             reactor: reactor.clone(),

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::error::{ReceiveError, SendToError};
 use super::resolve::Endpoint;
-use crate::driver::operation::{Address, Datagram, Descriptor, Event, Operation};
+use crate::driver::operation::{Datagram, Descriptor, Event, Operation, SocketAddress};
 use crate::driver::token::{Kind, Token};
 use crate::error::{Error, Result};
 use crate::memory::chain::{Chain, Payload};
@@ -85,7 +85,7 @@ impl UdpSocket {
     /// Outside of a reactor.
     pub fn bind(address: impl Into<Endpoint>) -> Result<UdpSocket> {
         let reactor = Reactor::current();
-        let address = Address::Inet(address.into().literal()?);
+        let address = SocketAddress::Inet(address.into().literal()?);
         let opened = reactor.driver(|driver| {
             let socket = driver.bind_datagram(&address)?;
             Ok((socket, driver.local_address(socket)?))

@@ -4,7 +4,7 @@ use std::time::Duration;
 use std::{error, fmt, io};
 
 use crate::driver::errno;
-use crate::driver::operation::Address;
+use crate::driver::operation::SocketAddress;
 use crate::error::Error;
 use crate::memory::frame::Frame;
 
@@ -92,7 +92,7 @@ impl fmt::Display for AcceptError {
 #[non_exhaustive]
 pub struct Tried {
     /// The address.
-    pub address: Address,
+    pub address: SocketAddress,
     /// Why there is no connection.
     pub error: io::Error,
 }

@@ -12,7 +12,7 @@ use super::connection::Connection;
 use super::error::AcceptError;
 use super::resolve::Endpoint;
 use super::stream::{TcpStream, UnixStream};
-use crate::driver::operation::{Address, Descriptor};
+use crate::driver::operation::{Descriptor, SocketAddress};
 use crate::error::{Error, Result};
 use crate::reactor::Reactor;
 
@@ -20,7 +20,7 @@ use crate::reactor::Reactor;
 struct Door(Rc<Acceptor>);
 
 impl Door {
-    fn open(address: &Address) -> Result<Door> {
+    fn open(address: &SocketAddress) -> Result<Door> {
         let reactor = Reactor::current();
         let shared = reactor.settings.cores.len() > 1;
         let _alone = reactor.shared.listening.bind_alone();
@@ -117,7 +117,7 @@ impl TcpListener {
     /// Outside of a reactor.
     pub fn bind(address: impl Into<Endpoint>) -> Result<TcpListener> {
         let address = address.into().literal()?;
-        Door::open(&Address::Inet(address)).map(TcpListener)
+        Door::open(&SocketAddress::Inet(address)).map(TcpListener)
     }
 
     /// Accepts on a socket that listens already, as one inherited from a service manager.
@@ -177,7 +177,7 @@ impl UnixListener {
     /// # Panics
     /// Outside of a reactor.
     pub fn bind(path: impl AsRef<Path>) -> Result<UnixListener> {
-        Door::open(&Address::Unix(path.as_ref().into())).map(UnixListener)
+        Door::open(&SocketAddress::Unix(path.as_ref().into())).map(UnixListener)
     }
 
     /// Accepts on a socket that listens already. Its file stays when it closes.
@@ -200,7 +200,7 @@ impl UnixListener {
     }
 
     /// Where it listens.
-    pub fn local(&self) -> &Address {
+    pub fn local(&self) -> &SocketAddress {
         self.0.0.address()
     }
 }

@@ -15,7 +15,7 @@ use super::inbox::Inbox;
 use super::shared::{Core, Hook, Shared};
 use super::thread::core_main;
 use crate::config::{Config, raise_descriptors};
-use crate::driver::operation::Address;
+use crate::driver::operation::SocketAddress;
 use crate::error::{Error, Result};
 use crate::guard::message;
 
@@ -189,7 +189,7 @@ impl fmt::Debug for Stopper {
 impl Handle {
     /// Where the engine listens, in the order in which the listeners were opened; a port 0 that was
     /// asked for is the port that was given.
-    pub fn addresses(&self) -> Vec<Address> {
+    pub fn addresses(&self) -> Vec<SocketAddress> {
         self.shared.listening.addresses()
     }
 
@@ -285,7 +285,8 @@ impl Drop for Handle {
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let addresses: Vec<String> = self.addresses().iter().map(Address::to_string).collect();
+        let addresses: Vec<String> =
+            self.addresses().iter().map(SocketAddress::to_string).collect();
         f.debug_struct("Handle").field("addresses", &addresses).finish_non_exhaustive()
     }
 }

@@ -36,7 +36,7 @@ fn a_client_of_the_tutorial() {
         stream.write("Hello, Server!").expect("room");
         let response = stream.read_exact(14).await.expect("the echo");
         assert_eq!(response[..], b"Hello, Server!"[..]);
-        assert_eq!(stream.peer().and_then(skyring::Address::inet), Some(address));
+        assert_eq!(stream.peer().and_then(skyring::SocketAddress::inet), Some(address));
         stream.set_nodelay(false).expect("a TCP socket");
         stream.close().await.expect("all has left");
         echo.join().await;

@@ -163,7 +163,7 @@ fn a_dropped_accept_loses_no_connection() {
         let peer = connect(listener.local()).expect("the backlog takes it");
         skyring::sleep(Duration::from_millis(20)).await;
         let stream = listener.accept().await.expect("it waited");
-        let address = stream.peer().and_then(skyring::Address::inet);
+        let address = stream.peer().and_then(skyring::SocketAddress::inet);
         assert_eq!(address, Some(peer.local_addr().expect("connected")));
         drop(listener);
         assert!(connect(address.expect("inet")).is_err());

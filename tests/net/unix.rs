@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use skyring::net::{ConnectError, UnixListener, UnixStream};
-use skyring::{Address, Engine, Gate};
+use skyring::{Engine, Gate, SocketAddress};
 
 use crate::support::{Joined, config, on_core, poll_once};
 
@@ -32,7 +32,7 @@ fn an_echo_over_a_path_both_ways() {
     on_core(config(), || async {
         let place = Place::new();
         let listener = UnixListener::bind(&place.0).expect("a free path");
-        assert_eq!(listener.local(), &Address::Unix(place.0.clone()));
+        assert_eq!(listener.local(), &SocketAddress::Unix(place.0.clone()));
         let path = place.0.clone();
         let peer = Joined::spawn(move || {
             let mut peer = Peer::connect(path).expect("it listens");

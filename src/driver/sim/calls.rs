@@ -5,20 +5,24 @@ use std::io;
 use rustix::io::Errno;
 
 use super::Kernel;
-use crate::driver::operation::{Address, Descriptor, ListenOptions, Protocol, Shutdown};
+use crate::driver::operation::{Descriptor, ListenOptions, Protocol, Shutdown, SocketAddress};
 
 impl Kernel {
-    pub(crate) fn open(&mut self, at: &Address, protocol: Protocol) -> io::Result<Descriptor> {
+    pub(crate) fn open(
+        &mut self,
+        at: &SocketAddress,
+        protocol: Protocol,
+    ) -> io::Result<Descriptor> {
         self.world.0.borrow_mut().open_fresh(self.core, at, protocol)
     }
 
-    pub(crate) fn bind_datagram(&mut self, at: &Address) -> io::Result<Descriptor> {
+    pub(crate) fn bind_datagram(&mut self, at: &SocketAddress) -> io::Result<Descriptor> {
         self.world.0.borrow_mut().bind_datagram(self.core, at)
     }
 
     pub(crate) fn listen(
         &mut self,
-        at: &Address,
+        at: &SocketAddress,
         options: ListenOptions,
     ) -> io::Result<Descriptor> {
         self.world.0.borrow_mut().listen(self.core, at, options)
@@ -32,7 +36,7 @@ impl Kernel {
     }
 
     /// Fails when somebody holds the address, shared or not.
-    pub(crate) fn probe_free(&mut self, at: &Address) -> io::Result<()> {
+    pub(crate) fn probe_free(&mut self, at: &SocketAddress) -> io::Result<()> {
         let alone = ListenOptions { backlog: 0, shared: false };
         let mut state = self.world.0.borrow_mut();
         let probe = state.listen(self.core, at, alone)?;
@@ -40,12 +44,12 @@ impl Kernel {
         Ok(())
     }
 
-    pub(crate) fn local_address(&self, socket: Descriptor) -> io::Result<Address> {
+    pub(crate) fn local_address(&self, socket: Descriptor) -> io::Result<SocketAddress> {
         let state = self.world.0.borrow();
         Ok(state.local_address(state.resolve(socket)))
     }
 
-    pub(crate) fn peer_address(&self, socket: Descriptor) -> io::Result<Address> {
+    pub(crate) fn peer_address(&self, socket: Descriptor) -> io::Result<SocketAddress> {
         let state = self.world.0.borrow();
         state.peer_address(state.resolve(socket))
     }

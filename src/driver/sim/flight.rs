@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::stream::Readable;
 use super::{Id, State};
-use crate::driver::operation::{Address, Datagram, Descriptor, Event, Operation, Report};
+use crate::driver::operation::{Datagram, Descriptor, Event, Operation, Report, SocketAddress};
 use crate::driver::token::{Kind, Token};
 use crate::memory::chain::Chain;
 use crate::memory::frame::Frame;
@@ -41,7 +41,7 @@ enum Work {
     Send(Chain),
     SendTo(Chain, SocketAddr),
     /// The address until the request is sent.
-    Connect(Option<Address>),
+    Connect(Option<SocketAddress>),
 }
 
 /// One completion.
@@ -192,7 +192,7 @@ fn starved(state: &mut State) -> Errno {
 }
 
 /// Sends the request the first time, and sees how it went.
-fn connect(state: &mut State, id: Id, to: Option<Address>) -> Option<Result<(), Errno>> {
+fn connect(state: &mut State, id: Id, to: Option<SocketAddress>) -> Option<Result<(), Errno>> {
     if let Some(to) = to
         && let Err(errno) = state.connect(id, &to)
     {

@@ -17,7 +17,7 @@ use super::names::{self, Request};
 use super::network::Delivery;
 use super::stream::{Phase, Stream};
 use super::{Id, Role, State};
-use crate::driver::operation::{Address, Descriptor};
+use crate::driver::operation::{Descriptor, SocketAddress};
 
 /// A request that finds the backlog full is tried again after 1, 2, 4... seconds, and given up
 /// after the sixth time (tcp(7), `tcp_syn_retries`).
@@ -28,7 +28,7 @@ const NO_HOST: Duration = Duration::from_secs(3);
 /// A socket that listens.
 #[derive(Debug)]
 pub(super) struct Listener {
-    pub(super) at: Address,
+    pub(super) at: SocketAddress,
     /// Connections that wait for an accept.
     backlog: VecDeque<Id>,
     backlog_max: usize,
@@ -36,7 +36,7 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    pub(super) fn new(at: Address, backlog_max: usize) -> Listener {
+    pub(super) fn new(at: SocketAddress, backlog_max: usize) -> Listener {
         Listener { at, backlog: VecDeque::new(), backlog_max, is_shut: false }
     }
 
@@ -48,7 +48,7 @@ impl Listener {
 
 impl State {
     /// Sends the request for a connection.
-    pub(super) fn connect(&mut self, id: Id, to: &Address) -> Result<(), Errno> {
+    pub(super) fn connect(&mut self, id: Id, to: &SocketAddress) -> Result<(), Errno> {
         let host = self.socket(id).host;
         let unix = match &self.socket(id).role {
             Role::Fresh { unix } => *unix,
@@ -62,17 +62,17 @@ impl State {
             }
         };
         let to = match to {
-            Address::Inet(to) => Address::Inet(names::target(host, *to).1),
-            Address::Unix(_) => to.clone(),
+            SocketAddress::Inet(to) => SocketAddress::Inet(names::target(host, *to).1),
+            SocketAddress::Unix(_) => to.clone(),
         };
         let local = match &to {
-            Address::Inet(_) if unix => return Err(Errno::INVAL),
-            Address::Unix(_) if !unix => return Err(Errno::AFNOSUPPORT),
-            Address::Unix(_) => Address::Unix(Default::default()),
-            Address::Inet(at) => {
+            SocketAddress::Inet(_) if unix => return Err(Errno::INVAL),
+            SocketAddress::Unix(_) if !unix => return Err(Errno::AFNOSUPPORT),
+            SocketAddress::Unix(_) => SocketAddress::Unix(Default::default()),
+            SocketAddress::Inet(at) => {
                 let ip = names::source(host, at.ip())?;
                 let who = Request { host, datagram: false, shared: false, socket: id };
-                Address::Inet(self.names.bind(who, SocketAddr::new(ip, 0))?)
+                SocketAddress::Inet(self.names.bind(who, SocketAddr::new(ip, 0))?)
             }
         };
         let stream = Stream::new(local, to.clone(), Phase::Connecting, None);
@@ -87,7 +87,7 @@ impl State {
         let socket = self.socket(id);
         let (host, unix) = match &socket.role {
             Role::Datagram(_) => return Some(Ok(())),
-            Role::Stream(stream) => (socket.host, matches!(stream.local, Address::Unix(_))),
+            Role::Stream(stream) => (socket.host, matches!(stream.local, SocketAddress::Unix(_))),
             Role::Fresh { .. } | Role::Listener(_) => return Some(Err(Errno::INVAL)),
         };
         let stream = self.stream(id)?;
@@ -107,7 +107,7 @@ impl State {
     }
 
     /// A request arrives where it was sent to.
-    pub(super) fn handle_request(&mut self, from: Id, to: Address, tries: u32) {
+    pub(super) fn handle_request(&mut self, from: Id, to: SocketAddress, tries: u32) {
         let Some(client) = self.stream(from).filter(|client| client.phase == Phase::Connecting)
         else {
             return;
@@ -151,10 +151,10 @@ impl State {
     }
 
     /// The listeners that a request from `host` can reach, and their host.
-    fn listeners_at(&self, host: IpAddr, to: &Address) -> Result<(Vec<Id>, IpAddr), Errno> {
+    fn listeners_at(&self, host: IpAddr, to: &SocketAddress) -> Result<(Vec<Id>, IpAddr), Errno> {
         let (mut found, host) = match to {
-            Address::Unix(path) => (Vec::from_iter(self.names.find_path(host, path)), host),
-            Address::Inet(to) => {
+            SocketAddress::Unix(path) => (Vec::from_iter(self.names.find_path(host, path)), host),
+            SocketAddress::Inet(to) => {
                 let (host, to) = names::target(host, *to);
                 if !self.cores.iter().any(|core| core.host == host) {
                     return Err(Errno::HOSTUNREACH);
@@ -216,8 +216,8 @@ impl State {
     /// The connections that nobody accepted are reset, as the real kernel does.
     pub(super) fn close_listener(&mut self, host: IpAddr, id: Id, listener: Listener) {
         match &listener.at {
-            Address::Inet(at) => self.names.release(host, false, at.port(), id),
-            Address::Unix(path) => self.names.release_path(host, path),
+            SocketAddress::Inet(at) => self.names.release(host, false, at.port(), id),
+            SocketAddress::Unix(path) => self.names.release_path(host, path),
         }
         for waiting in listener.backlog {
             if let Some(stream) = self.stream(waiting) {

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::Id;
 use crate::clock::Now;
-use crate::driver::operation::Address;
+use crate::driver::operation::SocketAddress;
 use crate::driver::token::Token;
 
 /// Something that arrives somewhere.
@@ -16,7 +16,7 @@ pub(super) enum Delivery {
     /// A request for a connection, tried so many times before.
     Request {
         from: Id,
-        to: Address,
+        to: SocketAddress,
         tries: u32,
     },
     /// The answer: the peer has it in its backlog.

@@ -9,7 +9,7 @@ use super::datagram::Mailbox;
 use super::listener::Listener;
 use super::names::{Request, unspecified};
 use super::{Id, Open, Role, Socket, State};
-use crate::driver::operation::{Address, Descriptor, ListenOptions, Protocol};
+use crate::driver::operation::{Descriptor, ListenOptions, Protocol, SocketAddress};
 use crate::driver::token::Token;
 
 impl State {
@@ -119,10 +119,10 @@ impl State {
     pub(super) fn open_fresh(
         &mut self,
         core: usize,
-        address: &Address,
+        address: &SocketAddress,
         protocol: Protocol,
     ) -> io::Result<Descriptor> {
-        let unix = matches!(address, Address::Unix(_));
+        let unix = matches!(address, SocketAddress::Unix(_));
         let role = match protocol {
             Protocol::Stream => Role::Fresh { unix },
             Protocol::Datagram if unix => return Err(Errno::OPNOTSUPP.into()),
@@ -144,8 +144,12 @@ impl State {
     }
 
     /// A bound datagram socket.
-    pub(super) fn bind_datagram(&mut self, core: usize, at: &Address) -> io::Result<Descriptor> {
-        let Address::Inet(at) = at else { return Err(Errno::OPNOTSUPP.into()) };
+    pub(super) fn bind_datagram(
+        &mut self,
+        core: usize,
+        at: &SocketAddress,
+    ) -> io::Result<Descriptor> {
+        let SocketAddress::Inet(at) = at else { return Err(Errno::OPNOTSUPP.into()) };
         let (descriptor, id) = self.open_as(core, Role::Datagram(Mailbox::default()))?;
         if let Err(errno) = self.bind_mailbox(id, *at) {
             self.close(descriptor);
@@ -158,16 +162,16 @@ impl State {
     pub(super) fn listen(
         &mut self,
         core: usize,
-        at: &Address,
+        at: &SocketAddress,
         options: ListenOptions,
     ) -> io::Result<Descriptor> {
-        let unix = matches!(at, Address::Unix(_));
+        let unix = matches!(at, SocketAddress::Unix(_));
         let (descriptor, socket) = self.open_as(core, Role::Fresh { unix })?;
         let host = self.cores[core].host;
         let who = Request { host, datagram: false, shared: options.shared, socket };
         let bound = match at {
-            Address::Inet(at) => self.names.bind(who, *at).map(Address::Inet),
-            Address::Unix(path) => self.names.bind_path(who, path).map(|()| at.clone()),
+            SocketAddress::Inet(at) => self.names.bind(who, *at).map(SocketAddress::Inet),
+            SocketAddress::Unix(path) => self.names.bind_path(who, path).map(|()| at.clone()),
         };
         match bound {
             Ok(at) => {
@@ -183,29 +187,29 @@ impl State {
     }
 
     /// Where the socket is bound.
-    pub(super) fn local_address(&self, id: Id) -> Address {
+    pub(super) fn local_address(&self, id: Id) -> SocketAddress {
         let socket = &self.sockets[&id];
         let nowhere = || SocketAddr::new(unspecified(socket.host), 0);
         match &socket.role {
-            Role::Fresh { unix: true } => Address::Unix(Default::default()),
-            Role::Fresh { unix: false } => Address::Inet(nowhere()),
+            Role::Fresh { unix: true } => SocketAddress::Unix(Default::default()),
+            Role::Fresh { unix: false } => SocketAddress::Inet(nowhere()),
             Role::Stream(stream) => stream.local.clone(),
             Role::Listener(listener) => listener.at.clone(),
-            Role::Datagram(mailbox) => Address::Inet(mailbox.local.unwrap_or_else(nowhere)),
+            Role::Datagram(mailbox) => SocketAddress::Inet(mailbox.local.unwrap_or_else(nowhere)),
         }
     }
 
     /// Who is at the other end.
-    pub(super) fn peer_address(&self, id: Id) -> io::Result<Address> {
+    pub(super) fn peer_address(&self, id: Id) -> io::Result<SocketAddress> {
         match &self.sockets[&id].role {
             Role::Stream(stream) if stream.is_connected() => Ok(stream.remote.clone()),
-            Role::Datagram(Mailbox { peer: Some(peer), .. }) => Ok(Address::Inet(*peer)),
+            Role::Datagram(Mailbox { peer: Some(peer), .. }) => Ok(SocketAddress::Inet(*peer)),
             _ => Err(Errno::NOTCONN.into()),
         }
     }
 
     /// Whether the socket is one of paths, which know no options of TCP.
     pub(super) fn is_unix(&self, id: Id) -> bool {
-        matches!(self.local_address(id), Address::Unix(_))
+        matches!(self.local_address(id), SocketAddress::Unix(_))
     }
 }

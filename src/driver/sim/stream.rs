@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use super::network::Delivery;
 use super::{Id, Role, State};
 use crate::clock::Now;
-use crate::driver::operation::{Address, Shutdown};
+use crate::driver::operation::{Shutdown, SocketAddress};
 use crate::memory::chain::Chain;
 
 /// At most this many pieces leave in one send, as in the real ring.
@@ -28,8 +28,8 @@ const PIECES_MAX: usize = 256;
 /// One end of a connection, or of one to be.
 #[derive(Debug)]
 pub(super) struct Stream {
-    pub(super) local: Address,
-    pub(super) remote: Address,
+    pub(super) local: SocketAddress,
+    pub(super) remote: SocketAddress,
     pub(super) phase: Phase,
     /// The other end, while it is open.
     pub(super) peer: Option<Id>,
@@ -59,7 +59,12 @@ pub(super) enum Phase {
 }
 
 impl Stream {
-    pub(super) fn new(local: Address, remote: Address, phase: Phase, peer: Option<Id>) -> Stream {
+    pub(super) fn new(
+        local: SocketAddress,
+        remote: SocketAddress,
+        phase: Phase,
+        peer: Option<Id>,
+    ) -> Stream {
         Stream {
             local,
             remote,
@@ -264,7 +269,7 @@ impl State {
     /// The socket is gone already; what is left is to tell the peer. Unread bytes make the close a
     /// reset, and an abortive one takes back what is under way (tcp(7), SO_LINGER).
     pub(super) fn close_stream(&mut self, host: IpAddr, id: Id, stream: Stream) {
-        if let Address::Inet(local) = &stream.local {
+        if let SocketAddress::Inet(local) = &stream.local {
             self.names.release(host, false, local.port(), id);
         }
         let Some(peer) = stream.peer else { return };

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::net::addr::SocketAddrArg;
 use rustix::net::{SocketAddrAny, SocketAddrUnix};
 
-use crate::driver::operation::{Address, Datagram};
+use crate::driver::operation::{Datagram, SocketAddress};
 use crate::memory::chain::Chain;
 use crate::memory::frame::Frame;
 use crate::memory::pool::Lease;
@@ -29,7 +29,7 @@ pub(super) enum Held {
     /// A send: the entry points at the box, or at the only piece of its chain.
     Message(Box<Message>),
     /// The address of a connect.
-    Address(#[expect(dead_code, reason = "the kernel reads it")] Box<SocketAddrAny>),
+    SocketAddress(#[expect(dead_code, reason = "the kernel reads it")] Box<SocketAddrAny>),
 }
 
 /// A send. Of several pieces the header points at the vectors, these at the pieces of the chain.
@@ -107,7 +107,7 @@ impl Held {
                 spare.give(message);
                 chain
             }
-            Held::Nothing | Held::Address(_) => unreachable!("a send holds a chain"),
+            Held::Nothing | Held::SocketAddress(_) => unreachable!("a send holds a chain"),
         }
     }
 }
@@ -152,10 +152,10 @@ pub(super) fn send_to(
 }
 
 /// An address as the kernel reads it.
-pub(super) fn address(to: &Address) -> Result<Box<SocketAddrAny>, Errno> {
+pub(super) fn address(to: &SocketAddress) -> Result<Box<SocketAddrAny>, Errno> {
     Ok(Box::new(match to {
-        Address::Inet(to) => to.as_any(),
-        Address::Unix(path) => SocketAddrUnix::new(path)?.as_any(),
+        SocketAddress::Inet(to) => to.as_any(),
+        SocketAddress::Unix(path) => SocketAddrUnix::new(path)?.as_any(),
     }))
 }
 

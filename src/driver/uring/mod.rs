@@ -158,7 +158,7 @@ impl Ring {
                         address.as_ptr().cast(),
                         address.addr_len() as libc::socklen_t,
                     );
-                    self.held[index] = Held::Address(address);
+                    self.held[index] = Held::SocketAddress(address);
                     entry.build()
                 }
                 // The kernel refuses a connect without an address by the same completion path.

@@ -12,7 +12,9 @@ use std::path::Path;
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
-use crate::driver::operation::{Address, Descriptor, FileMark, ListenOptions, Protocol, Shutdown};
+use crate::driver::operation::{
+    Descriptor, FileMark, ListenOptions, Protocol, Shutdown, SocketAddress,
+};
 
 /// The descriptor for a call that ends before the core can close it.
 fn borrow(socket: &Descriptor) -> BorrowedFd<'_> {
@@ -21,27 +23,27 @@ fn borrow(socket: &Descriptor) -> BorrowedFd<'_> {
     unsafe { BorrowedFd::borrow_raw(socket.0) }
 }
 
-fn family(address: &Address) -> AddressFamily {
+fn family(address: &SocketAddress) -> AddressFamily {
     match address {
-        Address::Inet(address) if address.is_ipv4() => AddressFamily::INET,
-        Address::Inet(_) => AddressFamily::INET6,
-        Address::Unix(_) => AddressFamily::UNIX,
+        SocketAddress::Inet(address) if address.is_ipv4() => AddressFamily::INET,
+        SocketAddress::Inet(_) => AddressFamily::INET6,
+        SocketAddress::Unix(_) => AddressFamily::UNIX,
     }
 }
 
-fn bind(socket: &OwnedFd, address: &Address) -> rustix::io::Result<()> {
+fn bind(socket: &OwnedFd, address: &SocketAddress) -> rustix::io::Result<()> {
     match address {
-        Address::Inet(address) => net::bind(socket, address),
-        Address::Unix(path) => net::bind(socket, &net::SocketAddrUnix::new(path)?),
+        SocketAddress::Inet(address) => net::bind(socket, address),
+        SocketAddress::Unix(path) => net::bind(socket, &net::SocketAddrUnix::new(path)?),
     }
 }
 
 /// A fresh socket for `connect` or datagrams to and from addresses like this.
-pub(crate) fn open(address: &Address, protocol: Protocol) -> io::Result<Descriptor> {
+pub(crate) fn open(address: &SocketAddress, protocol: Protocol) -> io::Result<Descriptor> {
     Ok(Descriptor(socket(address, protocol)?.into_raw_fd()))
 }
 
-fn socket(address: &Address, protocol: Protocol) -> rustix::io::Result<OwnedFd> {
+fn socket(address: &SocketAddress, protocol: Protocol) -> rustix::io::Result<OwnedFd> {
     let kind = match protocol {
         Protocol::Stream => SocketType::STREAM,
         Protocol::Datagram => SocketType::DGRAM,
@@ -50,21 +52,21 @@ fn socket(address: &Address, protocol: Protocol) -> rustix::io::Result<OwnedFd> 
 }
 
 /// A datagram socket that is bound to `address`.
-pub(crate) fn bind_datagram(address: &Address) -> io::Result<Descriptor> {
+pub(crate) fn bind_datagram(address: &SocketAddress) -> io::Result<Descriptor> {
     let socket = socket(address, Protocol::Datagram)?;
     bind(&socket, address)?;
     Ok(Descriptor(socket.into_raw_fd()))
 }
 
 /// A listener on `address`.
-pub(crate) fn listen(address: &Address, options: ListenOptions) -> io::Result<Descriptor> {
+pub(crate) fn listen(address: &SocketAddress, options: ListenOptions) -> io::Result<Descriptor> {
     let socket = socket(address, Protocol::Stream)?;
-    if let Address::Inet(_) = address {
+    if let SocketAddress::Inet(_) = address {
         sockopt::set_socket_reuseaddr(&socket, true)?;
         sockopt::set_socket_reuseport(&socket, options.shared)?;
     }
     match (bind(&socket, address), address) {
-        (Err(Errno::ADDRINUSE), Address::Unix(path)) if is_stale(path) => {
+        (Err(Errno::ADDRINUSE), SocketAddress::Unix(path)) if is_stale(path) => {
             fs::remove_file(path)?;
             bind(&socket, address)?;
         }
@@ -87,15 +89,15 @@ fn is_stale(path: &Path) -> bool {
 }
 
 /// Which file a Unix listener is.
-pub(crate) fn file_mark(address: &Address) -> Option<FileMark> {
-    let Address::Unix(path) = address else { return None };
+pub(crate) fn file_mark(address: &SocketAddress) -> Option<FileMark> {
+    let SocketAddress::Unix(path) = address else { return None };
     let file = fs::symlink_metadata(path).ok()?;
     Some(FileMark { device: file.dev(), inode: file.ino() })
 }
 
 /// Removes a listener's file, if it is still the same one.
-pub(crate) fn remove_file(address: &Address, mark: FileMark) {
-    if let Address::Unix(path) = address
+pub(crate) fn remove_file(address: &SocketAddress, mark: FileMark) {
+    if let SocketAddress::Unix(path) = address
         && file_mark(address) == Some(mark)
         && let Err(error) = fs::remove_file(path)
     {
@@ -104,7 +106,7 @@ pub(crate) fn remove_file(address: &Address, mark: FileMark) {
 }
 
 /// Fails when somebody listens on `address`, even with SO_REUSEPORT.
-pub(crate) fn probe_free(address: &Address) -> io::Result<()> {
+pub(crate) fn probe_free(address: &SocketAddress) -> io::Result<()> {
     let socket = net::socket_with(family(address), SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     sockopt::set_socket_reuseaddr(&socket, true)?;
     Ok(bind(&socket, address)?)
@@ -117,26 +119,26 @@ pub(crate) fn duplicate(socket: Descriptor) -> io::Result<Descriptor> {
 }
 
 /// Where the socket is bound.
-pub(crate) fn local_address(socket: Descriptor) -> io::Result<Address> {
+pub(crate) fn local_address(socket: Descriptor) -> io::Result<SocketAddress> {
     Ok(address(Some(net::getsockname(borrow(&socket))?)))
 }
 
 /// Who is at the other end.
-pub(crate) fn peer_address(socket: Descriptor) -> io::Result<Address> {
+pub(crate) fn peer_address(socket: Descriptor) -> io::Result<SocketAddress> {
     Ok(address(net::getpeername(borrow(&socket))?))
 }
 
-fn address(any: Option<net::SocketAddrAny>) -> Address {
-    let unnamed = Address::Unix(Default::default());
+fn address(any: Option<net::SocketAddrAny>) -> SocketAddress {
+    let unnamed = SocketAddress::Unix(Default::default());
     let Some(any) = any else { return unnamed };
     if let Ok(inet) = std::net::SocketAddr::try_from(any.clone()) {
-        return Address::Inet(inet);
+        return SocketAddress::Inet(inet);
     }
     let unix = net::SocketAddrUnix::try_from(any).ok();
     let path = unix.as_ref().and_then(|unix| unix.path_bytes());
     path.map_or(unnamed, |path| {
         use std::os::unix::ffi::OsStrExt;
-        Address::Unix(std::ffi::OsStr::from_bytes(path).into())
+        SocketAddress::Unix(std::ffi::OsStr::from_bytes(path).into())
     })
 }
 

@@ -19,7 +19,7 @@ use rustix::io::Errno;
 
 use super::output::{Backlog, Output};
 use crate::clock::Now;
-use crate::driver::operation::{Address, Descriptor, Event};
+use crate::driver::operation::{Descriptor, Event, SocketAddress};
 use crate::limit::quota::Permit;
 use crate::memory::frame::Frame;
 use crate::memory::slots::Key;
@@ -61,7 +61,7 @@ pub(crate) struct Connection {
     /// Its place among the reactor's residents.
     key: OnceCell<Key>,
     /// Boxed: asked for once, if at all.
-    peer: OnceCell<Box<Address>>,
+    peer: OnceCell<Box<SocketAddress>>,
     life: Cell<Life>,
     /// Operations whose last completion has not come.
     operations: Cell<u32>,
@@ -145,7 +145,7 @@ impl Connection {
     }
 
     /// Who is at the other end. Asked once, at the first call; unknown once the peer is gone.
-    pub(crate) fn peer(&self) -> Option<&Address> {
+    pub(crate) fn peer(&self) -> Option<&SocketAddress> {
         if self.peer.get().is_none() && self.life.get() != Life::Closed {
             let address = self.reactor.driver(|driver| driver.peer_address(self.socket)).ok()?;
             let _ = self.peer.set(Box::new(address));
@@ -154,7 +154,7 @@ impl Connection {
     }
 
     /// The address of this end.
-    pub(crate) fn local(&self) -> io::Result<Address> {
+    pub(crate) fn local(&self) -> io::Result<SocketAddress> {
         if self.life.get() == Life::Closed {
             return Err(io::ErrorKind::NotConnected.into());
         }

@@ -14,7 +14,7 @@ use std::rc::Rc;
 use self::side::Side;
 use super::connection::Connection;
 use super::error::FlushError;
-use crate::driver::operation::Address;
+use crate::driver::operation::SocketAddress;
 use crate::memory::frame::Frame;
 
 /// What [`TcpStream`] and [`UnixStream`] have in common: reading, writing and the end.
@@ -90,7 +90,7 @@ impl Stream {
     }
 
     /// Who is at the other end; `None` if it was gone before anybody asked.
-    pub fn peer(&self) -> Option<&Address> {
+    pub fn peer(&self) -> Option<&SocketAddress> {
         self.side.connection.peer()
     }
 
@@ -98,7 +98,7 @@ impl Stream {
     ///
     /// # Errors
     /// What the kernel says; [`io::ErrorKind::NotConnected`] once the socket is closed.
-    pub fn local(&self) -> io::Result<Address> {
+    pub fn local(&self) -> io::Result<SocketAddress> {
         self.side.connection.local()
     }
 
@@ -118,7 +118,7 @@ impl Drop for Stream {
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stream")
-            .field("peer", &self.peer().map(Address::to_string))
+            .field("peer", &self.peer().map(SocketAddress::to_string))
             .field("unread", &self.unread())
             .field("queued", &self.queued())
             .finish_non_exhaustive()

@@ -13,7 +13,7 @@ fn a_datagram_comes_whole_with_its_sender() {
     let world = World::new(1, Faults::default());
     let mut core = Core::new(&world);
     let (near, at) = socket(&mut core, "127.0.0.1:0");
-    let far = core.kernel.open(&Address::Inet(at), Protocol::Datagram).expect("a descriptor");
+    let far = core.kernel.open(&SocketAddress::Inet(at), Protocol::Datagram).expect("a descriptor");
     let receive = core.submit(Operation::ReceiveFrom(near));
     let send = core.submit(Operation::SendTo(far, chain(b"ping"), at));
     run(&world, &mut [&mut core]);

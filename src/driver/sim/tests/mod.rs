@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::{Faults, Kernel, World};
 use crate::driver::operation::{
-    Address, Completion, Descriptor, Event, ListenOptions, Operation, Protocol, Report, Wait,
+    Completion, Descriptor, Event, ListenOptions, Operation, Protocol, Report, SocketAddress, Wait,
 };
 use crate::driver::sim::flight;
 use crate::driver::token::Token;
@@ -27,8 +27,8 @@ fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-fn address(text: &str) -> Address {
-    Address::Inet(text.parse::<SocketAddr>().expect("an address"))
+fn address(text: &str) -> SocketAddress {
+    SocketAddress::Inet(text.parse::<SocketAddr>().expect("an address"))
 }
 
 fn chain(bytes: &[u8]) -> Chain {
@@ -105,7 +105,7 @@ impl Core {
         self.kernel.close(socket);
     }
 
-    fn connect(&mut self, to: &Address) -> (Descriptor, Token) {
+    fn connect(&mut self, to: &SocketAddress) -> (Descriptor, Token) {
         let socket = self.kernel.open(to, Protocol::Stream).expect("a descriptor");
         (socket, self.submit(Operation::Connect(socket, to.clone())))
     }

@@ -43,14 +43,14 @@ impl Peer {
         Peer { core, listener: None, lines: Vec::new(), is_restless, trace: Vec::new() }
     }
 
-    pub(super) fn serve(&mut self, at: &str, options: ListenOptions) -> Address {
+    pub(super) fn serve(&mut self, at: &str, options: ListenOptions) -> SocketAddress {
         let listener = self.core.kernel.listen(&address(at), options).expect("free");
         self.listener = Some((listener, None));
         self.core.kernel.local_address(listener).expect("bound")
     }
 
     /// Connects, sends all, ends, and reads to the end.
-    pub(super) fn ask(&mut self, to: &Address, bytes: &[u8]) {
+    pub(super) fn ask(&mut self, to: &SocketAddress, bytes: &[u8]) {
         let (socket, connecting) = self.core.connect(to);
         let line = Line { connecting: Some(connecting), ..Line::new(socket, chain(bytes)) };
         self.lines.push(line);

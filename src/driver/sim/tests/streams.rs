@@ -69,7 +69,7 @@ fn a_connect_to_nobody_is_refused() {
     let world = World::new(1, Faults::default());
     let mut core = Core::new(&world);
     let (socket, connect) = core.connect(&address("127.0.0.1:7"));
-    let (lost, nowhere) = core.connect(&Address::Unix("/run/nobody".into()));
+    let (lost, nowhere) = core.connect(&SocketAddress::Unix("/run/nobody".into()));
     run(&world, &mut [&mut core]);
     for token in [connect, nowhere] {
         let event = core.take_one(token);
@@ -113,7 +113,7 @@ fn hosts_have_addresses_and_loopbacks_of_their_own() {
 fn a_unix_listener_is_accepted_from_by_two_cores() {
     let world = World::new(1, Faults::default());
     let (mut one, mut two) = (Core::new(&world), Core::new(&world));
-    let at = Address::Unix("/run/echo".into());
+    let at = SocketAddress::Unix("/run/echo".into());
     let listener = one.kernel.listen(&at, ALONE).expect("free");
     let copy = two.kernel.duplicate(listener).expect("a descriptor");
     let accepts = [one.submit(Operation::Accept(listener)), two.submit(Operation::Accept(copy))];
