@@ -3,6 +3,9 @@
 pub(crate) mod chain;
 pub(crate) mod frame;
 pub(crate) mod pool;
+#[cfg_attr(not(test), expect(dead_code, reason = "the fabric comes next"))]
+pub(crate) mod queue;
 pub(crate) mod shared;
 pub(crate) mod slots;
+pub(crate) mod sync;
 pub(crate) mod wheel;
