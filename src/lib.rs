@@ -14,7 +14,7 @@ pub mod prelude;
 mod reactor;
 #[cfg(feature = "servers")]
 pub mod servers;
-mod service;
+pub mod service;
 pub mod sim;
 pub mod wire;
 
@@ -31,5 +31,5 @@ pub use reactor::shared::Core;
 pub use reactor::{
     Elapsed, JoinError, JoinHandle, Metrics, Sleep, Within, random, sleep, spawn, stopping, within,
 };
-pub use service::mailbox::{Local, Undelivered};
+pub use service::{Address, Context, Local, Reply, Service, Undelivered};
 pub use wire::{Framing, LengthPrefix};

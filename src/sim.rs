@@ -35,6 +35,7 @@ use crate::driver::sim::{Kernel, World};
 use crate::error::{Error, Result};
 use crate::memory::pool::Pool;
 use crate::reactor::engine::Engine;
+use crate::reactor::roll;
 use crate::reactor::shared::Shared;
 use crate::reactor::thread::set_up;
 use crate::reactor::{Ended, Metrics, Reactor, spawn};
@@ -62,7 +63,11 @@ impl Node {
         let reactor = &self.reactor;
         self.ended = reactor.enter(|| {
             reactor.turn().expect("a simulated enter does not fail");
-            reactor.descend()
+            let ended = reactor.descend();
+            if ended.is_some() {
+                reactor.close_doors();
+            }
+            ended
         });
     }
 }
@@ -113,7 +118,7 @@ impl Simulation {
     /// As [`Engine::start`].
     pub fn start(&mut self, engine: Engine) -> Result<()> {
         let (config, hooks) = engine.into_parts();
-        let shared = Shared::new(config.resolve()?);
+        let shared = roll::enrol(config.resolve()?)?;
         for index in 0..shared.settings.cores.len() {
             let reactor = self.add_core(index, &shared);
             set_up(&reactor, &hooks)?;
@@ -139,24 +144,51 @@ impl Simulation {
     ///
     /// # Panics
     /// When the client panics.
-    pub fn run<F>(&mut self, client: F) -> Result<F::Output, Stuck>
+    pub fn run<F>(&mut self, future: F) -> Result<F::Output, Stuck>
     where
         F: Future + 'static,
         F::Output: 'static,
     {
-        let index = self.client();
+        let client = self.client();
+        self.run_at(client, future)
+    }
+
+    /// As [`Simulation::run`], on core `core` of the engines that were started: they are counted
+    /// through from 0 in the order of their start. For what only a core of the engine can do:
+    /// calling its services, say.
+    ///
+    /// # Errors
+    /// As [`Simulation::run`].
+    ///
+    /// # Panics
+    /// When there is no such core, and when the future panics.
+    pub fn run_on<F>(&mut self, core: usize, future: F) -> Result<F::Output, Stuck>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let mut engines = (0..self.cores.len()).filter(|&at| Some(at) != self.client);
+        let at = engines.nth(core);
+        self.run_at(at.expect("an engine with so many cores was started"), future)
+    }
+
+    fn run_at<F>(&mut self, index: usize, future: F) -> Result<F::Output, Stuck>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
         let result = Rc::new(RefCell::new(None));
         let filled = result.clone();
         let task = self.cores[index].reactor.enter(|| {
             spawn(async move {
-                let output = client.await;
+                let output = future.await;
                 *filled.borrow_mut() = Some(output);
             })
         });
         self.world.rouse(self.cores[index].number);
         self.advance_until(|_| task.is_finished())?;
         let output = result.borrow_mut().take();
-        Ok(output.expect("the client panicked; its message is above"))
+        Ok(output.expect("the future panicked; its message is above"))
     }
 
     fn client(&mut self) -> usize {
@@ -164,7 +196,8 @@ impl Simulation {
             return index;
         }
         let settings = Config::new().cores(1).resolve().expect("the defaults are valid");
-        self.add_core(0, &Shared::new(settings));
+        let shared = roll::enrol(settings).expect("there is room for another engine");
+        self.add_core(0, &shared);
         *self.client.insert(self.cores.len() - 1)
     }
 

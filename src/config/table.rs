@@ -298,6 +298,20 @@ knobs! {
         default: "4096",
         when: "Raise for services that serve many others; lower to push back sooner.",
     }
+    /// Slots of the ring that carries messages from one core to one other, a power of two of 64
+    /// bytes each; there is one for each ordered pair of cores.
+    fabric_slots(u32) -> u32 {
+        Power: "slots" ["2" to "65536"],
+        default: "256",
+        when: "Raise where cores send each other bursts and memory is at hand.",
+    }
+    /// Messages for one other core that wait because its ring is full; beyond it senders hear that
+    /// the core is busy. Also what other threads may have waiting for a core.
+    fabric_max(u32) -> u32 {
+        Count: "messages" ["1" to "16777216"],
+        default: "65536",
+        when: "Lower to hear sooner that a core lags.",
+    }
 }
 
 /// What each profile sets other than the table's defaults.

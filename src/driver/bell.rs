@@ -38,20 +38,22 @@ impl Bell {
         Bell { asleep: AtomicBool::new(false), wake: Wake::Flag(AtomicBool::new(false)) }
     }
 
-    /// Wakes the core if it sleeps. Call it after the message is in the inbox.
-    pub(crate) fn ring(&self) {
+    /// Wakes the core if it sleeps; whether it did. Call it after the message is in the inbox.
+    pub(crate) fn ring(&self) -> bool {
         if let Wake::Flag(flag) = &self.wake {
             // A simulated core sleeps after its enter has returned, when it counts as awake here.
-            return flag.store(true, Ordering::Release);
+            flag.store(true, Ordering::Release);
+            return true;
         }
         fence(Ordering::SeqCst);
         if !self.asleep.load(Ordering::Relaxed) || !self.asleep.swap(false, Ordering::Relaxed) {
-            return;
+            return false;
         }
         if let Wake::Event(fd) = &self.wake {
             // The counter cannot overflow: it grows by one for each sleep.
             let _ = rustix::io::write(fd, &1u64.to_ne_bytes());
         }
+        true
     }
 
     /// The core is about to sleep: it must look at its inboxes once more after this.

@@ -313,7 +313,7 @@ impl<M: 'static> Deliver<M> for Session<M> {
         if self.ended.get() {
             return Err(Undelivered::Dead(message));
         }
-        self.mailbox.push(Input::Message(message)).map_err(|undelivered| {
+        self.mailbox.push(Input::Message(message)).map(|_| ()).map_err(|undelivered| {
             let full = matches!(undelivered, Undelivered::Full(_));
             match undelivered.into_message() {
                 Input::Message(message) if full => Undelivered::Full(message),

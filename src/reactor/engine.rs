@@ -12,6 +12,7 @@ use signal_hook::iterator::Signals;
 
 use super::Metrics;
 use super::inbox::Inbox;
+use super::roll;
 use super::shared::{Core, Hook, Shared};
 use super::thread::core_main;
 use crate::config::{Config, raise_descriptors};
@@ -69,7 +70,7 @@ impl Engine {
         let settings = self.config.resolve()?;
         raise_descriptors()
             .map_err(|source| Error::Kernel { action: "raise the descriptor limit", source })?;
-        let shared = Shared::new(settings);
+        let shared = roll::enrol(settings)?;
         let cores = shared.settings.cores.len();
         let (gone, ends) = channel::bounded(cores); // room for all: nobody waits to tell
         let mut handle =

@@ -7,21 +7,29 @@ use std::sync::atomic::{AtomicBool, Ordering, fence};
 use crossbeam::queue::SegQueue;
 
 use super::Reactor;
+use super::rings::Envelope;
 use crate::driver::bell::Bell;
+use crate::memory::envelope::Letter;
 use crate::memory::slots::Key;
 
-/// Work that another thread hands to a core.
-pub(crate) type Work = Box<dyn FnOnce(&Rc<Reactor>) + Send>;
-
-enum Letter {
+enum Item {
     /// A waker of this core's task was used elsewhere. One a task at most.
     Wake(Key),
-    Work(Work),
+    Work(Envelope),
+}
+
+/// Work that another thread hands to a core.
+struct Work<F>(F);
+
+impl<F: FnOnce(&Rc<Reactor>) + 'static> Letter<Rc<Reactor>> for Work<F> {
+    fn open(self, reactor: &Rc<Reactor>) {
+        self.0(reactor);
+    }
 }
 
 /// What other threads have for a core.
 pub(crate) struct Inbox {
-    letters: SegQueue<Letter>,
+    items: SegQueue<Item>,
     bell: Arc<Bell>,
     /// The core has ended: nobody reads any more.
     closed: AtomicBool,
@@ -29,28 +37,45 @@ pub(crate) struct Inbox {
 
 impl Inbox {
     pub(super) fn new(bell: Arc<Bell>) -> Inbox {
-        Inbox { letters: SegQueue::new(), bell, closed: AtomicBool::new(false) }
+        Inbox { items: SegQueue::new(), bell, closed: AtomicBool::new(false) }
     }
 
+    #[inline]
     pub(super) fn bell(&self) -> &Bell {
         &self.bell
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.letters.is_empty()
+        self.items.is_empty()
     }
 
     pub(super) fn wake(&self, task: Key) {
-        self.post(Letter::Wake(task));
+        self.post(Item::Wake(task));
     }
 
     /// Has the core run `work` in its next turn. Dropped unrun if the core has ended.
     pub(crate) fn send(&self, work: impl FnOnce(&Rc<Reactor>) + Send + 'static) {
-        self.post(Letter::Work(Box::new(work)));
+        self.post(Item::Work(Envelope::new(Work(work))));
     }
 
-    fn post(&self, letter: Letter) {
-        self.letters.push(letter);
+    /// As [`Inbox::send`], for a letter.
+    pub(crate) fn inject(&self, letter: impl Letter<Rc<Reactor>> + Send) {
+        self.post(Item::Work(Envelope::new(letter)));
+    }
+
+    /// How much waits for the core.
+    pub(crate) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether the core has ended.
+    #[inline]
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    fn post(&self, item: Item) {
+        self.items.push(item);
         fence(Ordering::SeqCst);
         if self.closed.load(Ordering::Relaxed) {
             return self.empty();
@@ -67,15 +92,15 @@ impl Inbox {
     }
 
     fn empty(&self) {
-        while self.letters.pop().is_some() {}
+        while self.items.pop().is_some() {}
     }
 
     /// Handles what was there at the beginning; what comes meanwhile waits for the next turn.
     pub(super) fn drain(&self, reactor: &Rc<Reactor>) {
-        for _ in 0..self.letters.len() {
-            match self.letters.pop() {
-                Some(Letter::Wake(task)) => reactor.schedule_posted(task),
-                Some(Letter::Work(work)) => work(reactor),
+        for _ in 0..self.items.len() {
+            match self.items.pop() {
+                Some(Item::Wake(task)) => reactor.schedule_posted(task),
+                Some(Item::Work(work)) => work.open(reactor),
                 None => return,
             }
         }

@@ -58,6 +58,17 @@ counts! {
     polls,
     /// Panics of what users wrote: tasks and agents, and payloads that were dropped.
     panics,
+    /// Messages handled by services.
+    messages,
+    /// Messages that came from other cores or threads and found their service dead or its mailbox
+    /// full.
+    messages_undelivered,
+    /// Answers that came when nobody waited for them any more.
+    late_answers,
+    /// Messages and answers that came from other cores.
+    fabric_received,
+    /// Sleeping cores that were woken for a message.
+    bells,
     /// Connections accepted.
     accepted,
     /// Connections opened from here.

@@ -9,9 +9,13 @@
 
 pub(crate) mod blocking;
 pub(crate) mod engine;
+mod extension;
+pub(crate) mod fabric;
 mod inbox;
 mod listening;
 mod metrics;
+mod rings;
+pub(crate) mod roll;
 pub(crate) mod shared;
 mod stop;
 mod task;
@@ -19,7 +23,7 @@ pub(crate) mod thread;
 mod timer;
 mod turn;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -35,6 +39,7 @@ use crate::memory::shared::take_panics;
 use crate::memory::slots::{Key, Slots};
 use crate::memory::wheel::Wheel;
 
+pub(crate) use self::extension::Extension;
 use self::metrics::Counts;
 pub use self::metrics::Metrics;
 pub(crate) use self::stop::Ended;
@@ -44,6 +49,7 @@ pub use self::task::{JoinError, JoinHandle};
 pub use self::timer::{Elapsed, Sleep, Within, sleep, within};
 
 use self::blocking::Blocking;
+use self::fabric::Fabric;
 use self::inbox::Inbox;
 use self::shared::Shared;
 use self::task::Tasks;
@@ -101,9 +107,14 @@ pub(crate) struct Reactor {
     after_flush: RefCell<Vec<Key>>,
     parked: RefCell<VecDeque<Weak<dyn Unpark>>>,
     residents: RefCell<Slots<Rc<dyn Resident>>>,
+    /// Its connections are gone for good.
+    left_drain: Cell<bool>,
     /// Wait for the engine to stop.
     stopping: RefCell<Slots<Waker>>,
     inbox: Arc<Inbox>,
+    pub(crate) fabric: Fabric,
+    /// What a higher floor keeps on this core.
+    extension: OnceCell<Box<dyn Extension>>,
 }
 
 thread_local! {
@@ -120,10 +131,11 @@ impl Reactor {
     ) -> Rc<Reactor> {
         let now = driver.now();
         let inbox = Arc::new(Inbox::new(driver.bell()));
+        let door = shared.doors[index].set(inbox.clone());
+        assert!(door.is_ok(), "each core of an engine is made once");
         Rc::new(Reactor {
             index,
             settings: shared.settings.clone(),
-            shared,
             pool,
             metrics: Counts::default(),
             phase: Cell::new(Phase::Running),
@@ -136,9 +148,13 @@ impl Reactor {
             parked: RefCell::new(VecDeque::new()),
             // Connections are bounded for the whole engine, listeners by the user.
             residents: RefCell::new(Slots::new(usize::MAX)),
+            left_drain: Cell::new(false),
             stopping: RefCell::new(Slots::new(usize::MAX)),
             driver: RefCell::new(driver),
             inbox,
+            fabric: Fabric::new(shared.clone(), index),
+            shared,
+            extension: OnceCell::new(),
         })
     }
 
@@ -155,6 +171,13 @@ impl Reactor {
     /// The reactor that runs on this thread now, if any.
     pub(crate) fn try_current() -> Option<Rc<Reactor>> {
         CURRENT.with_borrow(Option::clone)
+    }
+
+    /// As [`Reactor::try_current`], for a look that counts no reference. No user's code may run in
+    /// `look`.
+    #[inline]
+    pub(crate) fn with_current<R>(look: impl FnOnce(Option<&Rc<Reactor>>) -> R) -> R {
+        CURRENT.with_borrow(|current| look(current.as_ref()))
     }
 
     /// Runs `body` with this reactor as the current one.
@@ -266,6 +289,13 @@ impl Reactor {
     /// Drops the task's future.
     pub(crate) fn kill(&self, task: Key) {
         self.tasks.kill(task, &self.metrics);
+    }
+
+    /// The core has ended: nobody reads its rings any more, and nobody waits for it.
+    pub(crate) fn close_doors(&self) {
+        self.leave_drain();
+        self.inbox.close();
+        self.fabric.close();
     }
 
     /// Whether the engine is on its way down.

@@ -1,9 +1,14 @@
 //! What the reactors of one engine share, and what each of them sets up.
 
-use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, OnceLock};
+
+use crossbeam::utils::CachePadded;
 
 use super::blocking::Blocking;
+use super::inbox::Inbox;
 use super::listening::Listening;
+use super::rings::Rings;
 use crate::config::Settings;
 use crate::error::Result;
 use crate::limit::quota::Quota;
@@ -23,17 +28,39 @@ pub(crate) type Hook = Arc<dyn Fn(&Core) -> Result<()> + Send + Sync>;
 
 /// What the reactors of one engine share; nothing of it is touched for a frame.
 pub(crate) struct Shared {
+    /// This engine's number among those that live in the process, from 1.
+    pub(crate) engine: u8,
     pub(crate) settings: Arc<Settings>,
     pub(crate) quota: Arc<Quota>,
     pub(crate) blocking: Arc<Blocking>,
     pub(crate) listening: Listening,
+    /// By core: where other threads reach it. Set when the core has been made.
+    pub(crate) doors: Box<[OnceLock<Arc<Inbox>>]>,
+    pub(super) rings: Rings,
+    /// Cores that still have connections.
+    pub(super) draining: AtomicUsize,
+    /// By core: how many services live there.
+    pub(crate) loads: Box<[CachePadded<AtomicUsize>]>,
 }
 
 impl Shared {
-    pub(crate) fn new(settings: Settings) -> Arc<Shared> {
-        let quota = Quota::new(settings.connections_max, settings.connections_per_ip_max);
-        let blocking = Blocking::new(settings.blocking_threads);
-        let settings = Arc::new(settings);
-        Arc::new(Shared { settings, quota, blocking, listening: Listening::default() })
+    pub(crate) fn new(engine: u8, settings: Settings) -> Shared {
+        let cores = settings.cores.len();
+        Shared {
+            engine,
+            quota: Quota::new(settings.connections_max, settings.connections_per_ip_max),
+            blocking: Blocking::new(settings.blocking_threads),
+            listening: Listening::default(),
+            rings: Rings::new(cores, settings.fabric_slots as usize),
+            draining: AtomicUsize::new(cores),
+            loads: (0..cores).map(|_| CachePadded::default()).collect(),
+            doors: (0..cores).map(|_| OnceLock::new()).collect(),
+            settings: Arc::new(settings),
+        }
+    }
+
+    /// How many cores the engine has.
+    pub(crate) fn cores(&self) -> usize {
+        self.doors.len()
     }
 }

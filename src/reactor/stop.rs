@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -36,9 +37,10 @@ impl Reactor {
         match self.phase.get() {
             Phase::Running => return None,
             Phase::Draining(deadline) => {
-                if !self.residents.borrow().is_empty() && self.now() < deadline {
+                if self.now() < deadline && !self.is_drained() {
                     return None;
                 }
+                self.leave_drain();
                 self.phase.set(Phase::Stopping(self.now() + END_PATIENCE));
             }
             Phase::Stopping(_) => {}
@@ -51,6 +53,31 @@ impl Reactor {
             && self.driver.borrow().in_flight() == 0
             && self.tasks.is_empty();
         (idle || self.now() >= deadline).then(|| self.ended())
+    }
+
+    /// Whether nothing is left to finish: no connection on any core of the engine, since they may
+    /// need services here, and then no service on this one, each told to stop.
+    fn is_drained(&self) -> bool {
+        if !self.residents.borrow().is_empty() {
+            return false;
+        }
+        self.leave_drain();
+        if self.shared.draining.load(Ordering::Acquire) > 0 {
+            return false;
+        }
+        self.extension.get().is_none_or(|extension| extension.wind_down())
+    }
+
+    /// This core's connections are gone; the last core to say so wakes the others.
+    pub(super) fn leave_drain(&self) {
+        if self.left_drain.replace(true) {
+            return;
+        }
+        if self.shared.draining.fetch_sub(1, Ordering::AcqRel) == 1 {
+            for door in self.shared.doors.iter().filter_map(|door| door.get()) {
+                door.send(|_| {});
+            }
+        }
     }
 
     fn ended(&self) -> Ended {

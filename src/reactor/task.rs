@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::inbox::Inbox;
@@ -21,29 +21,64 @@ use crate::memory::slots::{Key, Slots};
 
 pub(crate) type Boxed = Pin<Box<dyn Future<Output = ()>>>;
 
+/// Handles that wait for the next poll; more than these are freed.
+const SPARES_MAX: usize = 256;
+
 /// The tasks of one core.
 pub(crate) struct Tasks {
     table: RefCell<Slots<Task>>,
     ready: RefCell<VecDeque<Key>>,
+    /// Handles of tasks whose wakers nobody holds. A task borrows one for a poll, and keeps it only
+    /// if somebody took a clone: what waits for its mailbox alone costs none.
+    #[expect(clippy::vec_box, reason = "the boxes move between here and the table")]
+    spares: RefCell<Vec<Box<Handle>>>,
     inbox: Arc<Inbox>,
 }
 
 struct Task {
-    /// The future and its waker; gone while it is polled, so that a poll counts no reference.
-    waiting: Option<(Boxed, Waker)>,
-    flag: Arc<Flag>,
+    /// Gone while it is polled.
+    future: Option<Boxed>,
+    handle: Option<Box<Handle>>,
+    /// The task stands in the ready queue.
+    scheduled: bool,
 }
 
-/// The waker of a task.
+/// A waker, and the flag behind it.
+struct Handle {
+    flag: Arc<Flag>,
+    waker: Waker,
+}
+
+/// What wakers of a task share.
 struct Flag {
-    /// Written once, before the waker is shared.
-    key: OnceLock<Key>,
-    /// The task stands in the ready queue. Only its core touches this.
-    scheduled: AtomicBool,
-    /// A wake from another thread is on its way through the inbox. It must not be the flag above:
-    /// that one says that the task need not be put in the queue again.
+    /// Changed only while nobody else holds the flag.
+    key: AtomicU64,
+    /// A wake from another thread is on its way through the inbox. It must not be the mark that
+    /// the task is scheduled: that one says that it need not be put in the queue again.
     posted: AtomicBool,
     inbox: Arc<Inbox>,
+}
+
+impl Handle {
+    fn new(key: Key, inbox: &Arc<Inbox>) -> Box<Handle> {
+        let flag = Arc::new(Flag {
+            key: AtomicU64::new(key.to_u64()),
+            posted: AtomicBool::new(false),
+            inbox: inbox.clone(),
+        });
+        Box::new(Handle { waker: Waker::from(flag.clone()), flag })
+    }
+
+    /// Whether no waker of it is left elsewhere, and no wake is on its way.
+    fn is_unused(&self) -> bool {
+        // The count of this handle's own two. The fence pairs with the release by which the last
+        // foreign waker was dropped, so that a wake it posted before is seen.
+        if Arc::strong_count(&self.flag) > 2 {
+            return false;
+        }
+        fence(Ordering::Acquire);
+        !self.flag.posted.load(Ordering::Relaxed)
+    }
 }
 
 impl Wake for Flag {
@@ -52,7 +87,7 @@ impl Wake for Flag {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let key = *self.key.get().expect("set when the task was spawned");
+        let key = Key::from_u64(self.key.load(Ordering::Relaxed));
         let near = CURRENT.with_borrow(|current| {
             let reactor = current.as_ref().filter(|at| Arc::ptr_eq(&at.inbox, &self.inbox));
             reactor.map(|reactor| reactor.schedule(key)).is_some()
@@ -69,6 +104,7 @@ impl Tasks {
             // Tasks are as many as a user spawns; connections, which peers open, are bounded.
             table: RefCell::new(Slots::new(usize::MAX)),
             ready: RefCell::new(VecDeque::new()),
+            spares: RefCell::new(Vec::new()),
             inbox,
         }
     }
@@ -78,36 +114,28 @@ impl Tasks {
     }
 
     pub(super) fn spawn(&self, future: Boxed) -> Key {
-        let flag = Arc::new(Flag {
-            key: OnceLock::new(),
-            scheduled: AtomicBool::new(true),
-            posted: AtomicBool::new(false),
-            inbox: self.inbox.clone(),
-        });
-        let waiting = Some((future, Waker::from(flag.clone())));
-        let task = Task { waiting, flag: flag.clone() };
+        let task = Task { future: Some(future), handle: None, scheduled: true };
         let key = self.table.borrow_mut().insert(task);
         let key = key.unwrap_or_else(|_| unreachable!("the table has no bound of its own"));
-        flag.key.set(key).expect("set here only");
         self.ready.borrow_mut().push_back(key);
         key
     }
 
     #[inline]
     pub(super) fn schedule(&self, key: Key) {
-        let table = self.table.borrow();
-        let Some(task) = table.get(key) else { return };
-        if !task.flag.scheduled.load(Ordering::Relaxed) {
-            task.flag.scheduled.store(true, Ordering::Relaxed);
+        let mut table = self.table.borrow_mut();
+        let Some(task) = table.get_mut(key) else { return };
+        if !task.scheduled {
+            task.scheduled = true;
             self.ready.borrow_mut().push_back(key);
         }
     }
 
     /// A wake has come through the inbox; the next one needs a letter of its own.
     pub(super) fn schedule_posted(&self, key: Key) {
-        if let Some(task) = self.table.borrow().get(key) {
+        if let Some(handle) = self.table.borrow().get(key).and_then(|task| task.handle.as_ref()) {
             // Acquire: the poll sees what was written before the wake.
-            task.flag.posted.swap(false, Ordering::AcqRel);
+            handle.flag.posted.swap(false, Ordering::AcqRel);
         }
         self.schedule(key);
     }
@@ -116,27 +144,61 @@ impl Tasks {
     pub(super) fn run(&self, polls_max: usize, metrics: &Counts) {
         for _ in 0..polls_max {
             let Some(key) = self.ready.borrow_mut().pop_front() else { return };
-            let Some((future, waker)) = self.take(key) else { continue };
+            let Some((future, handle)) = self.take(key) else { continue };
             metrics.polls.add(1);
-            match poll(future, &waker, metrics) {
-                Polled::Pending(future) => self.put_back(key, future, waker, metrics),
-                Polled::Ended => drop(self.table.borrow_mut().remove(key)),
+            match poll(future, &handle.waker, metrics) {
+                Polled::Pending(future) => self.put_back(key, future, handle, metrics),
+                Polled::Ended => {
+                    let task = self.table.borrow_mut().remove(key);
+                    drop(task);
+                    self.spare(handle);
+                }
             }
         }
     }
 
-    fn take(&self, key: Key) -> Option<(Boxed, Waker)> {
+    #[inline]
+    fn take(&self, key: Key) -> Option<(Boxed, Box<Handle>)> {
         let mut table = self.table.borrow_mut();
         let task = table.get_mut(key)?;
         // Before the poll: a wake during it must count.
-        task.flag.scheduled.store(false, Ordering::Relaxed);
-        task.waiting.take()
+        task.scheduled = false;
+        let future = task.future.take()?;
+        let handle = task.handle.take();
+        drop(table);
+        Some((future, handle.unwrap_or_else(|| self.lend(key))))
+    }
+
+    /// A handle for the task.
+    #[inline]
+    fn lend(&self, key: Key) -> Box<Handle> {
+        let Some(handle) = self.spares.borrow_mut().pop() else {
+            return Handle::new(key, &self.inbox);
+        };
+        handle.flag.key.store(key.to_u64(), Ordering::Relaxed);
+        handle
+    }
+
+    /// Keeps a handle that nobody uses for the next poll.
+    #[inline]
+    fn spare(&self, handle: Box<Handle>) {
+        let mut spares = self.spares.borrow_mut();
+        if handle.is_unused() && spares.len() < SPARES_MAX {
+            spares.push(handle);
+        }
     }
 
     /// Puts a waiting future back, or drops it if its task was killed while it ran.
-    fn put_back(&self, key: Key, future: Boxed, waker: Waker, metrics: &Counts) {
+    #[inline]
+    fn put_back(&self, key: Key, future: Boxed, handle: Box<Handle>, metrics: &Counts) {
+        let used = !handle.is_unused();
         if let Some(task) = self.table.borrow_mut().get_mut(key) {
-            task.waiting = Some((future, waker));
+            task.future = Some(future);
+            if used {
+                task.handle = Some(handle);
+            } else {
+                self.spare(handle);
+            }
             return;
         }
         drop_quietly(future, metrics);
@@ -144,7 +206,7 @@ impl Tasks {
 
     pub(super) fn kill(&self, key: Key, metrics: &Counts) {
         let task = self.table.borrow_mut().remove(key);
-        if let Some((future, _)) = task.and_then(|task| task.waiting) {
+        if let Some(future) = task.and_then(|task| task.future) {
             drop_quietly(future, metrics);
         }
     }

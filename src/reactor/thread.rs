@@ -32,7 +32,7 @@ pub(super) fn core_main(
         RingOptions { entries: settings.ring_entries, completions: settings.completion_entries() };
     let ring = Ring::new(options, pool.clone()).map_err(|source| unavailable(&source, settings))?;
     let reactor = Reactor::new(index, shared.clone(), Driver::Uring(Box::new(ring)), pool);
-    let _closing = Closing(reactor.inbox().clone());
+    let _closing = Closing(reactor.clone());
     let set_up = catch_unwind(AssertUnwindSafe(|| set_up(&reactor, hooks)));
     let set_up = set_up.unwrap_or_else(|panic| {
         Err(Error::Reactor { core: index, message: message(&*panic).to_owned() })
@@ -50,12 +50,12 @@ pub(super) fn core_main(
     Ok(())
 }
 
-/// Closes the door of a core that ends, by a panic too.
-struct Closing(Arc<Inbox>);
+/// Closes the doors of a core that ends, by a panic too.
+struct Closing(Rc<Reactor>);
 
 impl Drop for Closing {
     fn drop(&mut self) {
-        self.0.close();
+        self.0.enter(|| self.0.close_doors());
     }
 }
 

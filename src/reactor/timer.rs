@@ -18,6 +18,12 @@ use crate::memory::wheel::{self, TimerKey};
 pub(crate) enum Alarm {
     Wake(Waker),
     Hook(Weak<dyn Expire>),
+    Owned(Rc<dyn Expire>),
+    /// Tells the [`Extension`](super::Extension) of this core.
+    Extension {
+        place: u32,
+        sequence: u64,
+    },
 }
 
 /// Hears of its timer.
@@ -26,9 +32,11 @@ pub(crate) trait Expire {
 }
 
 impl Alarm {
-    pub(super) fn sound(self) {
+    pub(super) fn sound(self, reactor: &Reactor) {
         match self {
+            Alarm::Extension { place, sequence } => reactor.expire_extension(place, sequence),
             Alarm::Wake(waker) => waker.wake(),
+            Alarm::Owned(target) => target.expire(),
             Alarm::Hook(target) => {
                 if let Some(target) = target.upgrade() {
                     target.expire();

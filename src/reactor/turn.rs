@@ -37,10 +37,12 @@ impl Reactor {
         if !self.inbox.is_empty() {
             self.inbox.clone().drain(self);
         }
+        self.fabric.drain(self);
         self.expire();
         self.tasks.run(POLLS_MAX, &self.metrics);
         self.count_panics(); // of what tasks dropped: nobody's below
         self.flush();
+        self.fabric.flush(self);
         self.pool.provide();
         self.unpark();
         Ok(())
@@ -48,7 +50,7 @@ impl Reactor {
 
     /// How long this turn may wait: not at all with work at hand, else until the next timer.
     fn wait(&self) -> Wait {
-        if self.tasks.is_ready() || !self.inbox.is_empty() {
+        if self.tasks.is_ready() || self.has_mail() {
             return Wait::Poll;
         }
         let timer = self.timers.borrow().next_deadline();
@@ -60,6 +62,12 @@ impl Reactor {
             wait = shorter(wait, STOPPING_WAIT);
         }
         wait
+    }
+
+    /// Whether another thread has sent something.
+    #[inline]
+    fn has_mail(&self) -> bool {
+        self.fabric.has_news() || !self.inbox.is_empty()
     }
 
     /// Enters the kernel, after a spin if one is set.
@@ -77,7 +85,7 @@ impl Reactor {
             };
         loop {
             for _ in 0..SPINS_A_CLOCK {
-                if driver.has_news() || !self.inbox.is_empty() {
+                if driver.has_news() || self.has_mail() {
                     return driver.enter(Wait::Poll);
                 }
                 std::hint::spin_loop();
@@ -96,7 +104,8 @@ impl Reactor {
         let bell = self.inbox.bell();
         bell.will_sleep();
         // A message that came before the flag was up has not rung.
-        let wait = if self.inbox.is_empty() { wait } else { Wait::Poll };
+        let stays = !self.inbox.is_empty() || self.fabric.keeps_awake();
+        let wait = if stays { Wait::Poll } else { wait };
         let entered = driver.enter(wait);
         bell.is_awake();
         entered
@@ -131,7 +140,7 @@ impl Reactor {
             let alarm = self.timers.borrow_mut().pop_expired(tick);
             let Some(alarm) = alarm else { return };
             // It may wake by a waker of the user's.
-            guarded(&self.metrics, "a timer panicked", || alarm.sound());
+            guarded(&self.metrics, "a timer panicked", || alarm.sound(self));
         }
     }
 

@@ -56,38 +56,65 @@ impl<M> Mailbox<M> {
         self.room() == 0
     }
 
-    /// Puts a message in.
+    /// Puts a message in. Returns how many wait with it.
     ///
     /// # Errors
     /// The message, when the mailbox is full or its service has ended.
     #[inline]
-    pub(crate) fn push(&self, message: M) -> Result<(), Undelivered<M>> {
+    pub(crate) fn push(&self, message: M) -> Result<u32, Undelivered<M>> {
         if self.closed.get() {
             return Err(Undelivered::Dead(message));
         }
         if self.is_full() {
             return Err(Undelivered::Full(message));
         }
-        self.push_control(message);
-        Ok(())
+        Ok(self.push_control(message))
     }
 
     /// Puts a message in that must not be lost, whatever waits already. The caller bounds them.
     #[inline]
-    pub(crate) fn push_control(&self, message: M) {
-        let was_empty = {
+    pub(crate) fn push_control(&self, message: M) -> u32 {
+        let len = {
             let mut messages = self.messages.borrow_mut();
             if messages.capacity() == 0 {
                 // Most mailboxes hold a message or two; the default would be four.
                 messages.reserve_exact(ROOM_FIRST);
             }
             messages.push_back(message);
-            messages.len() == 1
+            messages.len()
         };
         // A task that has messages left is ready already, or busy with one.
-        if was_empty && let Some(task) = self.task.get() {
+        if len == 1 {
+            self.schedule();
+        }
+        len as u32
+    }
+
+    /// Has the task polled in this turn.
+    #[inline]
+    pub(crate) fn schedule(&self) {
+        if let Some(task) = self.task.get() {
             self.reactor.schedule(task);
         }
+    }
+
+    /// Drops the task, in the middle of whatever it does.
+    pub(crate) fn kill(&self) {
+        if let Some(task) = self.task.get() {
+            self.reactor.kill(task);
+        }
+    }
+
+    /// The core.
+    #[inline]
+    pub(crate) fn reactor(&self) -> &Rc<Reactor> {
+        &self.reactor
+    }
+
+    /// Whether its service has ended.
+    #[inline]
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.get()
     }
 
     /// How many more messages it takes.
@@ -99,32 +126,47 @@ impl<M> Mailbox<M> {
     /// The next message; only the service's own task asks.
     #[inline]
     pub(crate) async fn receive(&self) -> M {
-        poll_fn(|_| {
-            let next = self.messages.borrow_mut().pop_front();
-            if next.is_none() {
-                self.budget.set(self.reactor.settings.task_budget);
-                self.give_back_room();
+        poll_fn(|_| match self.pop() {
+            Some(message) => Poll::Ready(message),
+            None => {
+                self.rest();
+                Poll::Pending
             }
-            next.map_or(Poll::Pending, Poll::Ready)
         })
         .await
     }
 
-    /// Spends one of the `SKYRING_TASK_BUDGET` events of a poll; without any left it waits for the
-    /// next one, so that others have their turn.
+    /// The next message, if there is one.
+    #[inline]
+    pub(crate) fn pop(&self) -> Option<M> {
+        self.messages.borrow_mut().pop_front()
+    }
+
+    /// Nothing is left: the next poll has its whole budget, and what a burst needed is given back.
+    #[inline]
+    pub(crate) fn rest(&self) {
+        self.budget.set(self.reactor.settings.task_budget);
+        self.give_back_room();
+    }
+
+    /// Spends one of the `SKYRING_TASK_BUDGET` events of a poll. Without any left the task goes on
+    /// in the next poll, so that others have their turn.
+    #[inline]
+    pub(crate) fn try_spend(&self) -> bool {
+        let budget = self.budget.get();
+        if budget > 0 {
+            self.budget.set(budget - 1);
+            return true;
+        }
+        self.budget.set(self.reactor.settings.task_budget);
+        self.schedule();
+        false
+    }
+
+    /// As [`Mailbox::try_spend`], and waits for the next poll.
     #[inline]
     pub(crate) async fn spend(&self) {
-        poll_fn(|cx| {
-            let budget = self.budget.get();
-            if budget > 0 {
-                self.budget.set(budget - 1);
-                return Poll::Ready(());
-            }
-            self.budget.set(self.reactor.settings.task_budget);
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        })
-        .await;
+        poll_fn(|_| if self.try_spend() { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
     /// Waits until the output of this turn was given to the kernel.
@@ -157,20 +199,24 @@ impl<M> Mailbox<M> {
 }
 
 /// Why a message was not delivered, with the message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Undelivered<M> {
     /// The mailbox is full: `SKYRING_MAILBOX_MAX` messages wait.
     Full(M),
     /// The receiver has ended.
     Dead(M),
+    /// The way to the receiver's core is full: it has taken nothing for a while.
+    Busy(M),
 }
 
 impl<M> Undelivered<M> {
     /// The message.
     pub fn into_message(self) -> M {
         match self {
-            Undelivered::Full(message) | Undelivered::Dead(message) => message,
+            Undelivered::Full(message)
+            | Undelivered::Dead(message)
+            | Undelivered::Busy(message) => message,
         }
     }
 }
@@ -180,11 +226,23 @@ impl<M> fmt::Display for Undelivered<M> {
         f.write_str(match self {
             Undelivered::Full(_) => "the mailbox is full (SKYRING_MAILBOX_MAX)",
             Undelivered::Dead(_) => "the receiver has ended",
+            Undelivered::Busy(_) => "the receiver's core lags (SKYRING_FABRIC_MAX)",
         })
     }
 }
 
-impl<M: fmt::Debug> std::error::Error for Undelivered<M> {}
+/// Says why; the message need not be printable.
+impl<M> fmt::Debug for Undelivered<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Undelivered::Full(_) => "Full(..)",
+            Undelivered::Dead(_) => "Dead(..)",
+            Undelivered::Busy(_) => "Busy(..)",
+        })
+    }
+}
+
+impl<M> std::error::Error for Undelivered<M> {}
 
 /// What takes messages of a type in: a mailbox, whatever else it carries.
 pub(crate) trait Deliver<M> {

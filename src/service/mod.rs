@@ -1,3 +1,121 @@
-//! Mailboxes: where the messages of a service wait, on its own core.
+//! Services: state that lives on one core and is reached by messages alone.
+//!
+//! A service handles one message at a time, so its state needs no lock. Its address is 64 bits that
+//! may be sent anywhere; a message to another core crosses one ring. docs/SERVICES.md teaches them
+//! from the beginning.
+//!
+//! ```
+//! use skyring::prelude::*;
+//! use skyring::service::{self, Context, Reply, Service};
+//!
+//! struct Counter(u64);
+//!
+//! enum Message {
+//!     Add(u64),
+//!     Get(Reply<u64>),
+//! }
+//!
+//! impl Service for Counter {
+//!     type Message = Message;
+//!
+//!     async fn handle(&mut self, message: Message, _: &Context<Self>) -> Result<()> {
+//!         match message {
+//!             Message::Add(n) => self.0 += n,
+//!             Message::Get(reply) => reply.send(self.0),
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # skyring::sim::Simulation::new(1).run(async {
+//! let counter = service::spawn(Counter(0))?;
+//! counter.send(Message::Add(2))?;
+//! assert_eq!(counter.call(Message::Get).await?, 2);
+//! # Ok::<(), skyring::Error>(())
+//! # }).unwrap().unwrap();
+//! ```
 
+mod address;
+mod call;
+mod calls;
+mod context;
+mod error;
+mod life;
 pub(crate) mod mailbox;
+mod port;
+mod post;
+mod reason;
+mod remote;
+mod reply;
+mod signal;
+mod table;
+mod tell;
+mod timer;
+
+use std::future::ready;
+
+pub use self::address::{Address, ParseIdError, ServiceId};
+pub use self::call::{CALL_TIMEOUT, Call};
+pub use self::context::Context;
+pub use self::error::{CallError, SpawnError};
+pub use self::life::spawn;
+pub use self::mailbox::{Local, Undelivered};
+pub use self::reason::{Down, Reason};
+pub use self::remote::{on, spawn_balanced, spawn_on};
+pub use self::reply::Reply;
+pub use self::tell::{kill, stop};
+pub use self::timer::Timer;
+
+use crate::error::Result;
+
+/// State that lives on one core and handles one message at a time.
+///
+/// Write `async fn`: a handler may wait, and the next message waits behind it. An error and a panic
+/// end the service, with the reason told to whoever watches it; they end nothing else.
+pub trait Service: Sized + 'static {
+    /// What it is sent. Those that come from other cores must be `Send`.
+    type Message: 'static;
+
+    /// Handles a message.
+    ///
+    /// # Errors
+    /// An error ends the service.
+    fn handle(
+        &mut self,
+        message: Self::Message,
+        cx: &Context<Self>,
+    ) -> impl Future<Output = Result<()>>;
+
+    /// The first call, before any message.
+    ///
+    /// # Errors
+    /// An error ends the service.
+    fn started(&mut self, cx: &Context<Self>) -> impl Future<Output = Result<()>> {
+        let _ = cx;
+        ready(Ok(()))
+    }
+
+    /// A service that this one watches has ended. Ignored unless written.
+    ///
+    /// # Errors
+    /// An error ends the service.
+    fn down(&mut self, down: Down, cx: &Context<Self>) -> impl Future<Output = Result<()>> {
+        let _ = (down, cx);
+        ready(Ok(()))
+    }
+
+    /// The last call, when it ends in order: it was asked to, stops itself, one that it was linked
+    /// to has ended, or the engine stops. Messages that wait are not handled any more.
+    fn stopped(&mut self, why: &Reason, cx: &Context<Self>) -> impl Future<Output = ()> {
+        let _ = (why, cx);
+        ready(())
+    }
+
+    /// A message that will not be handled: it waited when the service ended
+    /// ([`Undelivered::Dead`]), or came from another core and found the mailbox full
+    /// ([`Undelivered::Full`]). Dropped unless written; a [`Reply`] in it then tells its caller.
+    /// The service's state has no part in it.
+    fn on_undelivered(undelivered: Undelivered<Self::Message>) {
+        drop(undelivered);
+    }
+}

@@ -1,0 +1,32 @@
+//! What a higher floor keeps on a core, and what the reactor tells it. The reactor knows no service.
+
+use std::any::Any;
+
+use super::Reactor;
+
+/// The state that a higher floor keeps on each core. There is one type of it.
+pub(crate) trait Extension: Any {
+    /// A timer that was set for it ([`Alarm::Extension`](super::Alarm)) has run out.
+    fn expire(&self, place: u32, sequence: u64);
+    /// The engine stops, and no connection is left: end what lives here, in order. Called again
+    /// until it returns that nothing is left.
+    fn wind_down(&self) -> bool;
+}
+
+impl Reactor {
+    /// The extension of this core, made when it is first asked for.
+    ///
+    /// # Panics
+    /// When the core has one of another type.
+    #[inline]
+    pub(crate) fn extension<E: Extension + Default>(&self) -> &E {
+        let extension = &**self.extension.get_or_init(|| Box::new(E::default()));
+        (extension as &dyn Any).downcast_ref().expect("a core has extensions of one type")
+    }
+
+    pub(super) fn expire_extension(&self, place: u32, sequence: u64) {
+        if let Some(extension) = self.extension.get() {
+            extension.expire(place, sequence);
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Calls: a message that carries a handle for its answer, and the wait for it, with a timeout.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::address::{Address, ServiceId};
+use super::calls::CallKey;
+use super::error::CallError;
+use super::reply::Reply;
+use super::table::Services;
+use crate::reactor::Reactor;
+
+/// How long a call waits unless it says otherwise.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl<M: Send + 'static> Address<M> {
+    /// Asks a service and waits for its answer, [`CALL_TIMEOUT`] at most unless
+    /// [`Call::timeout`] says otherwise. `make` puts the handle for the answer into a message.
+    /// Nothing is sent before the first poll.
+    ///
+    /// ```no_run
+    /// # use skyring::service::{Address, Reply};
+    /// # use std::time::Duration;
+    /// enum Message { Add(u64), Get(Reply<u64>) }
+    /// # async fn example(counter: Address<Message>) -> skyring::Result<()> {
+    /// let count = counter.call(Message::Get).await?;
+    /// let soon = counter.call(Message::Get).timeout(Duration::from_millis(50)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`CallError`]: no answer in time, or none to come. A dead service errs at once, and so do
+    /// calls that were queued at one that dies.
+    ///
+    /// # Panics
+    /// When polled outside of a reactor.
+    pub fn call<T: Send + 'static>(
+        self,
+        make: impl FnOnce(Reply<T>) -> M,
+    ) -> Call<T, impl FnOnce(Reply<T>) -> Result<(), CallError>> {
+        let ask = move |reply| Ok(self.send(make(reply))?);
+        Call::new(Some(self.id()), ask)
+    }
+}
+
+/// The future of [`Address::call`]. Dropping it ends the wait; the request may be handled all the
+/// same.
+#[must_use = "a call is sent when it is awaited"]
+pub struct Call<T, F> {
+    /// The service that is asked, if it is one.
+    to: Option<ServiceId>,
+    timeout: Duration,
+    state: State<F>,
+    answer: PhantomData<fn() -> T>,
+}
+
+enum State<F> {
+    New(F),
+    Waiting(Rc<Reactor>, CallKey),
+    Over,
+}
+
+impl<T, F> Call<T, F> {
+    pub(super) fn new(to: Option<ServiceId>, ask: F) -> Call<T, F> {
+        Call { to, timeout: CALL_TIMEOUT, state: State::New(ask), answer: PhantomData }
+    }
+
+    /// Waits so long at most, from the first poll on.
+    pub fn timeout(mut self, timeout: Duration) -> Call<T, F> {
+        self.timeout = timeout;
+        self
+    }
+}
+
+// Nothing in it is pinned: the closure is moved out before it is called.
+impl<T, F> Unpin for Call<T, F> {}
+
+impl<T, F> Call<T, F>
+where
+    T: Send + 'static,
+    F: FnOnce(Reply<T>) -> Result<(), CallError>,
+{
+    /// Sends the request; where its answer will come to.
+    fn begin(&self, ask: F, cx: &Context<'_>) -> Result<(Rc<Reactor>, CallKey), CallError> {
+        let reactor = Reactor::current();
+        let services = Services::of(&reactor);
+        if self.to.is_some() && services.current() == self.to {
+            return Err(CallError::Itself);
+        }
+        let key = services.calls.begin(&reactor, cx.waker().clone(), self.timeout);
+        let waiting = Waiting { reactor, key };
+        ask(Reply::new(waiting.reactor.shared.engine, waiting.reactor.index, key))?;
+        Ok(waiting.keep())
+    }
+}
+
+/// A call that was entered: forgotten unless it is kept, by a panic too.
+struct Waiting {
+    reactor: Rc<Reactor>,
+    key: CallKey,
+}
+
+impl Waiting {
+    fn keep(self) -> (Rc<Reactor>, CallKey) {
+        let kept = (self.reactor.clone(), self.key);
+        std::mem::forget(self);
+        kept
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        Services::of(&self.reactor).calls.forget(&self.reactor, self.key);
+    }
+}
+
+impl<T, F> Future for Call<T, F>
+where
+    T: Send + 'static,
+    F: FnOnce(Reply<T>) -> Result<(), CallError>,
+{
+    type Output = Result<T, CallError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, CallError>> {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::New(ask) => match self.begin(ask, cx) {
+                Ok((reactor, key)) => {
+                    self.state = State::Waiting(reactor, key);
+                    Poll::Pending
+                }
+                Err(error) => Poll::Ready(Err(error)),
+            },
+            State::Waiting(reactor, key) => {
+                let outcome = Services::of(&reactor).calls.poll(&reactor, key, cx.waker());
+                let Some(outcome) = outcome else {
+                    self.state = State::Waiting(reactor, key);
+                    return Poll::Pending;
+                };
+                Poll::Ready(outcome.map(|value| {
+                    let value = value.take().ok();
+                    value.expect("a reply of this type was given for this call")
+                }))
+            }
+            State::Over => panic!("a call is polled no more when it is over"),
+        }
+    }
+}
+
+impl<T, F> Drop for Call<T, F> {
+    fn drop(&mut self) {
+        if let State::Waiting(reactor, key) = &self.state {
+            Services::of(reactor).calls.forget(reactor, *key);
+        }
+    }
+}
+
+impl<T, F> fmt::Debug for Call<T, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Call({:?})", self.timeout)
+    }
+}

@@ -1,0 +1,152 @@
+//! What a service can do besides handling: start others, wait, watch.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use super::Service;
+use super::address::{Address, ServiceId};
+use super::mailbox::{Deliver, Local};
+use super::port::{Control, Port};
+use super::signal::Signal;
+use super::tell::tell;
+use super::timer::{self, Timer};
+
+/// A service as its own handlers see it.
+pub struct Context<S: Service> {
+    port: Rc<Port<S::Message>>,
+    /// Set by [`Context::stop`].
+    stopping: Cell<bool>,
+}
+
+impl<S: Service> Context<S> {
+    pub(super) fn new(port: Rc<Port<S::Message>>) -> Context<S> {
+        Context { port, stopping: Cell::new(false) }
+    }
+
+    #[inline]
+    pub(super) fn port(&self) -> &Rc<Port<S::Message>> {
+        &self.port
+    }
+
+    #[inline]
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    /// This service's name without the type of its messages.
+    pub fn id(&self) -> ServiceId {
+        self.port.id
+    }
+
+    /// Where others, on any core, send this service messages.
+    pub fn address(&self) -> Address<S::Message> {
+        Address::new(self.port.id)
+    }
+
+    /// The core-local door to this service, which takes messages that are not `Send`, too.
+    pub fn local(&self) -> Local<S::Message> {
+        let port: Weak<dyn Deliver<S::Message>> = Rc::downgrade(&self.port) as _;
+        Local::new(port)
+    }
+
+    /// Messages that wait, those of timers and forked tasks not counted.
+    pub fn waiting(&self) -> usize {
+        self.port.len()
+    }
+
+    /// Ends this service after the handler that runs now. [`Service::stopped`] is its last call.
+    pub fn stop(&self) {
+        self.stopping.set(true);
+    }
+
+    /// Has [`Service::down`] called once `service` ends, however it does; at once if it has ended
+    /// already. Watching one twice is watching it once.
+    pub fn watch(&self, service: ServiceId) {
+        if self.port.watch(service) {
+            tell(service, Signal::Watch(self.port.id));
+        }
+    }
+
+    /// Ends a watch.
+    pub fn unwatch(&self, service: ServiceId) {
+        if self.port.unwatch(service) {
+            tell(service, Signal::Unwatch(self.port.id));
+        }
+    }
+
+    /// Ties the ends of two services: when either fails, panics or is killed, the other ends too,
+    /// with [`Reason::Linked`](super::Reason::Linked). An orderly end breaks the link quietly. A
+    /// link to a service that has ended already counts as failed.
+    pub fn link(&self, other: ServiceId) {
+        if self.port.link(other) {
+            tell(other, Signal::Link(self.port.id));
+        }
+    }
+
+    /// Ends a link.
+    pub fn unlink(&self, other: ServiceId) {
+        if self.port.unlink(other) {
+            tell(other, Signal::Unlink(self.port.id));
+        }
+    }
+
+    /// Sends this service a message after `delay` (to the millisecond, never less). It takes the
+    /// control lane: a full mailbox does not lose it. The timer goes with the service.
+    pub fn after(&self, delay: Duration, message: S::Message) -> Timer {
+        timer::after(&self.port, delay, message)
+    }
+
+    /// Sends this service a message that `make` makes, once a `period`, until it is cancelled or
+    /// the service ends. A service that lags gets one message for all periods that it missed.
+    ///
+    /// # Panics
+    /// When the period is zero.
+    pub fn every(&self, period: Duration, make: impl FnMut() -> S::Message + 'static) -> Timer {
+        timer::every(&self.port, period, make)
+    }
+
+    /// Runs a future beside the handlers; what it returns comes back as a message. It may call and
+    /// wait as long as it likes while the service handles others. It ends with the service, and its
+    /// panic is the service's.
+    ///
+    /// A forked task cannot borrow the service: give it what it needs, and have the message bring
+    /// what it found.
+    pub fn fork(&self, future: impl Future<Output = S::Message> + 'static) {
+        let port = &self.port;
+        let place = port.with_extra(|extra| extra.forks.vacant_key());
+        let fork = Fork { port: Rc::downgrade(port), place, message: RefCell::new(None) };
+        let task = port.reactor().spawn_boxed(Box::pin(async move {
+            let message = future.await;
+            fork.message.replace(Some(message));
+        }));
+        port.with_extra(|extra| extra.forks.insert(task));
+    }
+}
+
+/// A forked task: gives its service what it has come to, when it ends.
+struct Fork<M: 'static> {
+    port: Weak<Port<M>>,
+    place: usize,
+    message: RefCell<Option<M>>,
+}
+
+impl<M> Drop for Fork<M> {
+    fn drop(&mut self) {
+        let Some(port) = self.port.upgrade().filter(|port| !port.is_closed()) else { return };
+        port.with_extra(|extra| extra.forks.try_remove(self.place));
+        if let Some(message) = self.message.take() {
+            port.push_control(Control::Message(message));
+        } else if std::thread::panicking() {
+            let reason = super::Reason::Panicked("in a forked task".into());
+            port.push_control(Control::Exit(reason));
+        }
+    }
+}
+
+impl<S: Service> fmt::Debug for Context<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Context({} {:#})", self.port.name(), self.port.id)
+    }
+}

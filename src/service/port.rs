@@ -1,0 +1,306 @@
+//! The mailbox of one service with all that hangs on it: the control lane, watches and links,
+//! timers and forked tasks.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeSet, VecDeque};
+use std::rc::Rc;
+use std::task::Poll;
+
+use slab::Slab;
+
+use super::address::ServiceId;
+use super::mailbox::{Deliver, Mailbox, Undelivered};
+use super::reason::{Down, Reason};
+use super::signal::Signal;
+use super::table::{Door, Services};
+use crate::memory::slots::Key;
+use crate::memory::wheel::TimerKey;
+use crate::reactor::{Reactor, guarded};
+
+/// A mailbox this long is warned of; at twice as many again, and so on.
+const OVERLOAD_FIRST: u32 = 1024;
+
+/// What a service's type says, for a mailbox that knows only its messages.
+pub(super) struct Traits<M> {
+    pub(super) name: fn() -> &'static str,
+    pub(super) undelivered: fn(Undelivered<M>),
+}
+
+/// The mailbox of one service.
+pub(super) struct Port<M: 'static> {
+    pub(super) id: ServiceId,
+    traits: &'static Traits<M>,
+    mailbox: Mailbox<M>,
+    /// What most services never need.
+    extra: RefCell<Option<Box<Extra<M>>>>,
+    /// How many messages may wait before the next warning.
+    warn_at: Cell<u32>,
+    pub(super) supervised: Cell<bool>,
+}
+
+/// What comes to a service, in the order in which it is handled: the control lane first.
+pub(super) enum Event<M> {
+    Message(M),
+    Down(Down),
+    /// End now, in order.
+    Exit(Reason),
+}
+
+/// The control lane's events.
+pub(super) enum Control<M> {
+    /// Of a timer or a forked task.
+    Message(M),
+    /// Of a timer that comes again: the message is made when it is handled.
+    Tick(Rc<dyn Tick<M>>),
+    Down(Box<Down>),
+    Exit(Reason),
+}
+
+/// Makes a message each time.
+pub(super) trait Tick<M> {
+    fn make(&self) -> Option<M>;
+}
+
+pub(super) struct Extra<M> {
+    control: VecDeque<Control<M>>,
+    /// Who hears of the end.
+    watchers: BTreeSet<ServiceId>,
+    /// Whose end is heard of here.
+    watched: BTreeSet<ServiceId>,
+    links: BTreeSet<ServiceId>,
+    pub(super) timers: Slab<TimerKey>,
+    pub(super) forks: Slab<Key>,
+}
+
+impl<M> Default for Extra<M> {
+    fn default() -> Extra<M> {
+        Extra {
+            control: VecDeque::new(),
+            watchers: BTreeSet::new(),
+            watched: BTreeSet::new(),
+            links: BTreeSet::new(),
+            timers: Slab::new(),
+            forks: Slab::new(),
+        }
+    }
+}
+
+impl<M: 'static> Port<M> {
+    pub(super) fn new(reactor: &Rc<Reactor>, id: ServiceId, traits: &'static Traits<M>) -> Port<M> {
+        Port {
+            id,
+            traits,
+            mailbox: Mailbox::new(reactor),
+            extra: RefCell::new(None),
+            warn_at: Cell::new(OVERLOAD_FIRST),
+            supervised: Cell::new(false),
+        }
+    }
+
+    pub(super) fn bind(&self, task: Key) {
+        self.mailbox.bind(task);
+    }
+
+    #[inline]
+    pub(super) fn reactor(&self) -> &Rc<Reactor> {
+        self.mailbox.reactor()
+    }
+
+    /// The name of the service's type.
+    pub(super) fn name(&self) -> &'static str {
+        (self.traits.name)()
+    }
+
+    /// Messages that wait, those of the control lane not counted.
+    pub(super) fn len(&self) -> usize {
+        self.mailbox.len()
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.mailbox.is_closed()
+    }
+
+    /// Gives a message that nobody will handle to the service's type.
+    pub(super) fn undelivered(&self, undelivered: Undelivered<M>) {
+        (self.traits.undelivered)(undelivered);
+    }
+
+    /// Puts a message in the mailbox.
+    #[inline]
+    pub(super) fn deliver(&self, message: M) -> Result<(), Undelivered<M>> {
+        let len = self.mailbox.push(message)?;
+        if len >= self.warn_at.get() {
+            self.warn(len);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn warn(&self, len: u32) {
+        tracing::warn!(service = self.name(), id = %self.id, waiting = len, "a mailbox is long");
+        self.warn_at.set(self.warn_at.get().saturating_mul(2));
+    }
+
+    /// Everything was handled.
+    #[inline]
+    fn rest(&self) {
+        if self.warn_at.replace(OVERLOAD_FIRST) != OVERLOAD_FIRST {
+            tracing::info!(service = self.name(), id = %self.id, "a mailbox that was long is empty");
+        }
+        self.mailbox.rest();
+    }
+
+    /// Puts an event on the control lane; none when the service has ended.
+    pub(super) fn push_control(&self, event: Control<M>) {
+        if self.mailbox.is_closed() {
+            return guarded(&self.reactor().metrics, "a message panicked", || drop(event))
+                .unwrap_or(());
+        }
+        self.with_extra(|extra| extra.control.push_back(event));
+        self.mailbox.schedule();
+    }
+
+    /// Runs `body` with what most services never need. No user's code may run in it.
+    pub(super) fn with_extra<R>(&self, body: impl FnOnce(&mut Extra<M>) -> R) -> R {
+        body(self.extra.borrow_mut().get_or_insert_default())
+    }
+
+    /// The next event; only the service's own task asks.
+    #[inline]
+    pub(super) async fn next(&self) -> Event<M> {
+        std::future::poll_fn(|_| {
+            if !self.mailbox.try_spend() {
+                return Poll::Pending;
+            }
+            if self.extra.borrow().is_some()
+                && let Some(event) = self.pop_control()
+            {
+                return Poll::Ready(event);
+            }
+            match self.mailbox.pop() {
+                Some(message) => {
+                    self.reactor().metrics.messages.add(1);
+                    Poll::Ready(Event::Message(message))
+                }
+                None => {
+                    self.rest();
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
+    fn pop_control(&self) -> Option<Event<M>> {
+        loop {
+            let event = self.extra.borrow_mut().as_mut()?.control.pop_front()?;
+            return Some(match event {
+                Control::Message(message) => Event::Message(message),
+                Control::Down(down) => Event::Down(*down),
+                Control::Exit(reason) => Event::Exit(reason),
+                Control::Tick(tick) => match tick.make() {
+                    Some(message) => Event::Message(message),
+                    None => continue,
+                },
+            });
+        }
+    }
+
+    /// Notes a watch. Whether it is new, and `target` is to be told.
+    pub(super) fn watch(&self, target: ServiceId) -> bool {
+        self.with_extra(|extra| extra.watched.insert(target))
+    }
+
+    /// Forgets a watch. Whether there was one.
+    pub(super) fn unwatch(&self, target: ServiceId) -> bool {
+        self.with_extra(|extra| extra.watched.remove(&target))
+    }
+
+    /// Notes a link. Whether it is new, and `other` is to be told.
+    pub(super) fn link(&self, other: ServiceId) -> bool {
+        other != self.id && self.with_extra(|extra| extra.links.insert(other))
+    }
+
+    /// Forgets a link. Whether there was one.
+    pub(super) fn unlink(&self, other: ServiceId) -> bool {
+        self.with_extra(|extra| extra.links.remove(&other))
+    }
+
+    /// The service has ended, and its state is gone: nothing finds it any more, and what waited for
+    /// it is given back. Returns who is to be told what.
+    pub(super) fn close(&self, reason: &Reason) -> Vec<(ServiceId, Signal)> {
+        let reactor = self.reactor();
+        Services::of(reactor).leave(reactor, self.id);
+        let messages = self.mailbox.close();
+        let extra = self.extra.take();
+        for message in messages {
+            self.give_back(message);
+        }
+        let Some(extra) = extra else { return Vec::new() };
+        let Extra { control, watchers, watched, links, timers, forks } = *extra;
+        timers.into_iter().for_each(|(_, timer)| reactor.cancel_timer(timer));
+        forks.into_iter().for_each(|(_, task)| reactor.kill(task));
+        for event in control {
+            match event {
+                Control::Message(message) => self.give_back(message),
+                event => _ = guarded(&reactor.metrics, "a timer panicked", || drop(event)),
+            }
+        }
+        let down = |watcher| {
+            let down = Down { service: self.id, name: self.name(), reason: reason.clone() };
+            (watcher, Signal::Down(down.into()))
+        };
+        let orderly = reason.is_orderly();
+        let broken = |other| (other, Signal::Broken { by: self.id, orderly });
+        let unwatch = |target| (target, Signal::Unwatch(self.id));
+        let news = watchers.into_iter().map(down).chain(links.into_iter().map(broken));
+        news.chain(watched.into_iter().map(unwatch)).collect()
+    }
+
+    fn give_back(&self, message: M) {
+        let metrics = &self.reactor().metrics;
+        metrics.messages_undelivered.add(1);
+        guarded(metrics, "the handling of a message of a dead service panicked", || {
+            self.undelivered(Undelivered::Dead(message));
+        });
+    }
+}
+
+impl<M: 'static> Door for Port<M> {
+    fn signal(&self, signal: Signal) {
+        match signal {
+            Signal::Stop => self.push_control(Control::Exit(Reason::Stopped)),
+            Signal::Watch(watcher) => _ = self.with_extra(|extra| extra.watchers.insert(watcher)),
+            Signal::Unwatch(watcher) => {
+                _ = self.with_extra(|extra| extra.watchers.remove(&watcher))
+            }
+            Signal::Link(other) => _ = self.with_extra(|extra| extra.links.insert(other)),
+            Signal::Unlink(other) => _ = self.with_extra(|extra| extra.links.remove(&other)),
+            Signal::Down(down) => {
+                // Not watched any more: the news crossed the order to forget.
+                if self.with_extra(|extra| extra.watched.remove(&down.service)) {
+                    self.push_control(Control::Down(down));
+                }
+            }
+            Signal::Broken { by, orderly } => {
+                if self.with_extra(|extra| extra.links.remove(&by)) && !orderly {
+                    self.push_control(Control::Exit(Reason::Linked(by)));
+                }
+            }
+        }
+    }
+
+    fn kill(&self) {
+        self.mailbox.kill();
+    }
+
+    fn is_supervised(&self) -> bool {
+        self.supervised.get()
+    }
+}
+
+impl<M: 'static> Deliver<M> for Port<M> {
+    fn deliver(&self, message: M) -> Result<(), Undelivered<M>> {
+        Port::deliver(self, message)
+    }
+}

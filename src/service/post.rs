@@ -1,0 +1,160 @@
+//! The way of a message: to a mailbox of this core, over the fabric to another one, or in through
+//! the door of a core from a thread that is none.
+
+use std::any::Any;
+use std::rc::Rc;
+
+use super::address::{Address, ServiceId};
+use super::mailbox::Undelivered;
+use super::port::Port;
+use super::table::Services;
+use crate::memory::envelope::Letter;
+use crate::reactor::fabric::Lane;
+use crate::reactor::{Reactor, guarded, roll};
+
+/// Where a core is, seen from this thread.
+enum Way<'a> {
+    /// It is the one that runs.
+    Here(&'a Rc<Reactor>),
+    /// Another one of the same engine.
+    Beside(&'a Rc<Reactor>),
+    /// This thread is none of its engine's.
+    Afar,
+}
+
+#[inline]
+fn way(current: Option<&Rc<Reactor>>, engine: u8, core: usize) -> Way<'_> {
+    match current {
+        Some(reactor) if reactor.shared.engine == engine => {
+            if reactor.index == core {
+                Way::Here(reactor)
+            } else {
+                Way::Beside(reactor)
+            }
+        }
+        _ => Way::Afar,
+    }
+}
+
+impl<M: Send + 'static> Address<M> {
+    /// Sends a message. It is handled in this turn or the next if the service is on this core.
+    /// Messages of one sender arrive in order. Works on any thread of the process; a core of the
+    /// same engine is reached without a lock.
+    ///
+    /// # Errors
+    /// [`Undelivered`] with the message: the mailbox is full, the service has ended, or the way to
+    /// its core is full. For a service on another core only the last is known here; if its mailbox
+    /// turns out to be full, or gone, the message is lost there, counted
+    /// (`messages_undelivered`), and given to
+    /// [`Service::on_undelivered`](super::Service::on_undelivered) if the service lives. Who must
+    /// know calls, or watches.
+    #[inline]
+    pub fn send(self, message: M) -> Result<(), Undelivered<M>> {
+        let to = self.id();
+        Reactor::with_current(|current| match way(current, to.engine(), to.core()) {
+            Way::Here(reactor) => deliver(reactor, to, message),
+            Way::Beside(reactor) => match reactor.fabric.has_room(to.core()) {
+                Some(true) => {
+                    reactor.fabric.send(to.core(), Lane::Message, Parcel { to, message });
+                    Ok(())
+                }
+                Some(false) => Err(Undelivered::Busy(message)),
+                None => Err(Undelivered::Dead(message)),
+            },
+            Way::Afar => inject(to, message),
+        })
+    }
+}
+
+/// Puts a message in the mailbox of a service of this core.
+#[inline]
+fn deliver<M: 'static>(reactor: &Reactor, to: ServiceId, message: M) -> Result<(), Undelivered<M>> {
+    Services::of(reactor).look(to, |port| match port.and_then(|port| port.downcast_ref()) {
+        Some(port) => Port::<M>::deliver(port, message),
+        None => Err(Undelivered::Dead(message)),
+    })
+}
+
+/// In through the door of the core, from a thread that is not of its engine.
+#[cold]
+fn inject<M: Send + 'static>(to: ServiceId, message: M) -> Result<(), Undelivered<M>> {
+    let Some(shared) = roll::find(to.engine()) else { return Err(Undelivered::Dead(message)) };
+    let door = shared.doors.get(to.core()).and_then(|door| door.get());
+    match door {
+        None => Err(Undelivered::Dead(message)),
+        Some(door) if door.is_closed() => Err(Undelivered::Dead(message)),
+        Some(door) if door.len() >= shared.settings.fabric_max as usize => {
+            Err(Undelivered::Busy(message))
+        }
+        Some(door) => {
+            door.inject(Parcel { to, message });
+            Ok(())
+        }
+    }
+}
+
+/// A message on its way to another core.
+struct Parcel<M> {
+    to: ServiceId,
+    message: M,
+}
+
+impl<M: Send + 'static> Letter<Rc<Reactor>> for Parcel<M> {
+    #[inline]
+    fn open(self, reactor: &Rc<Reactor>) {
+        if let Err(undelivered) = deliver(reactor, self.to, self.message) {
+            lose(reactor, self.to, undelivered);
+        }
+    }
+}
+
+/// Nobody can be given the message back: its service hears of it if it lives.
+#[cold]
+fn lose<M: 'static>(reactor: &Reactor, to: ServiceId, undelivered: Undelivered<M>) {
+    let lost = &reactor.metrics.messages_undelivered;
+    lost.add(1);
+    if lost.value().is_power_of_two() {
+        tracing::warn!(
+            core = reactor.index,
+            lost = lost.value(),
+            service = %to,
+            reason = %undelivered,
+            "messages from other cores were lost"
+        );
+    }
+    guarded(&reactor.metrics, "a lost message panicked", || {
+        let door: Option<Rc<dyn Any>> = Services::of(reactor).door(to).map(|door| door as _);
+        match door.and_then(|door| door.downcast::<Port<M>>().ok()) {
+            Some(port) => port.undelivered(undelivered),
+            None => drop(undelivered),
+        }
+    });
+}
+
+/// Opens a letter on a core, over the lane that refuses nothing.
+///
+/// # Errors
+/// The letter, when that core has ended.
+pub(super) fn control<L: Letter<Rc<Reactor>> + Send>(
+    engine: u8,
+    core: usize,
+    letter: L,
+) -> Result<(), L> {
+    let current = Reactor::try_current();
+    match way(current.as_ref(), engine, core) {
+        Way::Here(reactor) => letter.open(reactor),
+        Way::Beside(reactor) => {
+            if reactor.fabric.has_room(core).is_none() {
+                return Err(letter);
+            }
+            reactor.fabric.send(core, Lane::Control, letter);
+        }
+        Way::Afar => {
+            let Some(shared) = roll::find(engine) else { return Err(letter) };
+            let door = shared.doors.get(core).and_then(|door| door.get());
+            let Some(door) = door.filter(|door| !door.is_closed()) else { return Err(letter) };
+            door.inject(letter);
+        }
+    }
+    Ok(())
+}

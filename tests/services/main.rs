@@ -1,0 +1,5 @@
+//! Services as a user sees them: on one core and across cores, in the simulated kernel and on
+//! real threads.
+
+mod calls;
+mod support;
