@@ -54,10 +54,10 @@ impl Fabric {
         (place, &self.peers[place])
     }
 
-    /// Whether a message for `core` is taken now. `None`: that core has ended.
+    /// Whether a message for `core` is taken now. `None`: that core has ended, or never was.
     #[inline]
     pub(crate) fn has_room(&self, core: usize) -> Option<bool> {
-        if self.shared.doors[core].get().is_some_and(|door| door.is_closed()) {
+        if self.shared.doors.get(core)?.get().is_some_and(|door| door.is_closed()) {
             return None;
         }
         let line = &self.peer(core).1.lines[Lane::Message as usize];

@@ -10,8 +10,10 @@ use super::address::{Address, ServiceId};
 use super::mailbox::{Deliver, Local};
 use super::port::{Control, Port};
 use super::signal::Signal;
+use super::table::Door;
 use super::tell::tell;
 use super::timer::{self, Timer};
+use crate::clock::Now;
 
 /// A service as its own handlers see it.
 pub struct Context<S: Service> {
@@ -33,6 +35,11 @@ impl<S: Service> Context<S> {
     #[inline]
     pub(super) fn is_stopping(&self) -> bool {
         self.stopping.get()
+    }
+
+    /// The time at the beginning of this turn.
+    pub(super) fn now(&self) -> Now {
+        self.port.reactor().now()
     }
 
     /// This service's name without the type of its messages.

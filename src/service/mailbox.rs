@@ -219,6 +219,15 @@ impl<M> Undelivered<M> {
             | Undelivered::Busy(message) => message,
         }
     }
+
+    /// The same with another message.
+    pub(crate) fn map<N>(self, other: impl FnOnce(M) -> N) -> Undelivered<N> {
+        match self {
+            Undelivered::Full(message) => Undelivered::Full(other(message)),
+            Undelivered::Dead(message) => Undelivered::Dead(other(message)),
+            Undelivered::Busy(message) => Undelivered::Busy(other(message)),
+        }
+    }
 }
 
 impl<M> fmt::Display for Undelivered<M> {

@@ -12,7 +12,7 @@ use super::address::ServiceId;
 use super::mailbox::{Deliver, Mailbox, Undelivered};
 use super::reason::{Down, Reason};
 use super::signal::Signal;
-use super::table::{Door, Services};
+use super::table::{AtEnd, Door, Services};
 use crate::memory::slots::Key;
 use crate::memory::wheel::TimerKey;
 use crate::reactor::{Reactor, guarded};
@@ -35,7 +35,7 @@ pub(super) struct Port<M: 'static> {
     extra: RefCell<Option<Box<Extra<M>>>>,
     /// How many messages may wait before the next warning.
     warn_at: Cell<u32>,
-    pub(super) supervised: Cell<bool>,
+    supervised: Cell<bool>,
 }
 
 /// What comes to a service, in the order in which it is handled: the control lane first.
@@ -70,6 +70,8 @@ pub(super) struct Extra<M> {
     links: BTreeSet<ServiceId>,
     pub(super) timers: Slab<TimerKey>,
     pub(super) forks: Slab<Key>,
+    /// What else must know of the end: names and groups.
+    at_end: Slab<AtEnd>,
 }
 
 impl<M> Default for Extra<M> {
@@ -81,6 +83,7 @@ impl<M> Default for Extra<M> {
             links: BTreeSet::new(),
             timers: Slab::new(),
             forks: Slab::new(),
+            at_end: Slab::new(),
         }
     }
 }
@@ -121,8 +124,11 @@ impl<M: 'static> Port<M> {
     }
 
     /// Gives a message that nobody will handle to the service's type.
-    pub(super) fn undelivered(&self, undelivered: Undelivered<M>) {
-        (self.traits.undelivered)(undelivered);
+    fn undelivered(&self, undelivered: Undelivered<M>) {
+        let metrics = &self.reactor().metrics;
+        guarded(metrics, "the handling of an undelivered message panicked", || {
+            (self.traits.undelivered)(undelivered);
+        });
     }
 
     /// Puts a message in the mailbox.
@@ -206,11 +212,6 @@ impl<M: 'static> Port<M> {
         }
     }
 
-    /// Notes a watch. Whether it is new, and `target` is to be told.
-    pub(super) fn watch(&self, target: ServiceId) -> bool {
-        self.with_extra(|extra| extra.watched.insert(target))
-    }
-
     /// Forgets a watch. Whether there was one.
     pub(super) fn unwatch(&self, target: ServiceId) -> bool {
         self.with_extra(|extra| extra.watched.remove(&target))
@@ -237,7 +238,8 @@ impl<M: 'static> Port<M> {
             self.give_back(message);
         }
         let Some(extra) = extra else { return Vec::new() };
-        let Extra { control, watchers, watched, links, timers, forks } = *extra;
+        let Extra { control, watchers, watched, links, timers, forks, at_end } = *extra;
+        at_end.into_iter().for_each(|(_, told)| told(self.id));
         timers.into_iter().for_each(|(_, timer)| reactor.cancel_timer(timer));
         forks.into_iter().for_each(|(_, task)| reactor.kill(task));
         for event in control {
@@ -258,11 +260,16 @@ impl<M: 'static> Port<M> {
     }
 
     fn give_back(&self, message: M) {
-        let metrics = &self.reactor().metrics;
-        metrics.messages_undelivered.add(1);
-        guarded(metrics, "the handling of a message of a dead service panicked", || {
-            self.undelivered(Undelivered::Dead(message));
-        });
+        self.reactor().metrics.messages_undelivered.add(1);
+        self.undelivered(Undelivered::Dead(message));
+    }
+
+    /// A message that its sender cannot be given back is lost: counted, said, and given to the
+    /// service's type.
+    #[cold]
+    pub(super) fn lose(&self, undelivered: Undelivered<M>) {
+        say_lost(self.reactor(), self.id, &undelivered);
+        self.undelivered(undelivered);
     }
 }
 
@@ -294,13 +301,40 @@ impl<M: 'static> Door for Port<M> {
         self.mailbox.kill();
     }
 
+    fn watch(&self, target: ServiceId) -> bool {
+        self.with_extra(|extra| extra.watched.insert(target))
+    }
+
+    fn adopt(&self) {
+        self.supervised.set(true);
+    }
+
     fn is_supervised(&self) -> bool {
         self.supervised.get()
+    }
+
+    fn at_end(&self, told: AtEnd) -> usize {
+        self.with_extra(|extra| extra.at_end.insert(told))
+    }
+
+    fn forget(&self, at_end: usize) {
+        let forgotten = self.with_extra(|extra| extra.at_end.try_remove(at_end));
+        drop(forgotten); // outside of the borrow
     }
 }
 
 impl<M: 'static> Deliver<M> for Port<M> {
     fn deliver(&self, message: M) -> Result<(), Undelivered<M>> {
         Port::deliver(self, message)
+    }
+}
+
+/// Counts a message that is lost, and says so: at the first, the second, the fourth...
+pub(super) fn say_lost<M>(reactor: &Reactor, to: ServiceId, undelivered: &Undelivered<M>) {
+    let lost = &reactor.metrics.messages_undelivered;
+    lost.add(1);
+    if lost.value().is_power_of_two() {
+        let (core, lost) = (reactor.index, lost.value());
+        tracing::warn!(core, lost, service = %to, reason = %undelivered, "messages were lost");
     }
 }

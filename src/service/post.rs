@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::address::{Address, ServiceId};
 use super::mailbox::Undelivered;
-use super::port::Port;
+use super::port::{Port, say_lost};
 use super::table::Services;
 use crate::memory::envelope::Letter;
 use crate::reactor::fabric::Lane;
@@ -61,7 +61,8 @@ impl<M: Send + 'static> Address<M> {
                 Some(false) => Err(Undelivered::Busy(message)),
                 None => Err(Undelivered::Dead(message)),
             },
-            Way::Afar => inject(to, message),
+            Way::Afar => inject(to.engine(), to.core(), Parcel { to, message })
+                .map_err(|undelivered| undelivered.map(|parcel| parcel.message)),
         })
     }
 }
@@ -77,17 +78,20 @@ fn deliver<M: 'static>(reactor: &Reactor, to: ServiceId, message: M) -> Result<(
 
 /// In through the door of the core, from a thread that is not of its engine.
 #[cold]
-fn inject<M: Send + 'static>(to: ServiceId, message: M) -> Result<(), Undelivered<M>> {
-    let Some(shared) = roll::find(to.engine()) else { return Err(Undelivered::Dead(message)) };
-    let door = shared.doors.get(to.core()).and_then(|door| door.get());
-    match door {
-        None => Err(Undelivered::Dead(message)),
-        Some(door) if door.is_closed() => Err(Undelivered::Dead(message)),
+fn inject<L: Letter<Rc<Reactor>> + Send>(
+    engine: u8,
+    core: usize,
+    letter: L,
+) -> Result<(), Undelivered<L>> {
+    let Some(shared) = roll::find(engine) else { return Err(Undelivered::Dead(letter)) };
+    match shared.doors.get(core).and_then(|door| door.get()) {
+        None => Err(Undelivered::Dead(letter)),
+        Some(door) if door.is_closed() => Err(Undelivered::Dead(letter)),
         Some(door) if door.len() >= shared.settings.fabric_max as usize => {
-            Err(Undelivered::Busy(message))
+            Err(Undelivered::Busy(letter))
         }
         Some(door) => {
-            door.inject(Parcel { to, message });
+            door.inject(letter);
             Ok(())
         }
     }
@@ -111,24 +115,35 @@ impl<M: Send + 'static> Letter<Rc<Reactor>> for Parcel<M> {
 /// Nobody can be given the message back: its service hears of it if it lives.
 #[cold]
 fn lose<M: 'static>(reactor: &Reactor, to: ServiceId, undelivered: Undelivered<M>) {
-    let lost = &reactor.metrics.messages_undelivered;
-    lost.add(1);
-    if lost.value().is_power_of_two() {
-        tracing::warn!(
-            core = reactor.index,
-            lost = lost.value(),
-            service = %to,
-            reason = %undelivered,
-            "messages from other cores were lost"
-        );
+    let door: Option<Rc<dyn Any>> = Services::of(reactor).door(to).map(|door| door as _);
+    if let Some(port) = door.and_then(|door| door.downcast::<Port<M>>().ok()) {
+        return port.lose(undelivered);
     }
-    guarded(&reactor.metrics, "a lost message panicked", || {
-        let door: Option<Rc<dyn Any>> = Services::of(reactor).door(to).map(|door| door as _);
-        match door.and_then(|door| door.downcast::<Port<M>>().ok()) {
-            Some(port) => port.undelivered(undelivered),
-            None => drop(undelivered),
-        }
-    });
+    say_lost(reactor, to, &undelivered);
+    guarded(&reactor.metrics, "a lost message panicked", || drop(undelivered));
+}
+
+/// Opens a letter on a core, over the lane of messages: full is an answer.
+///
+/// # Errors
+/// The letter: the way is full, or that core has ended.
+#[inline]
+pub(super) fn message<L: Letter<Rc<Reactor>> + Send>(
+    engine: u8,
+    core: usize,
+    letter: L,
+) -> Result<(), Undelivered<L>> {
+    let current = Reactor::try_current();
+    match way(current.as_ref(), engine, core) {
+        Way::Here(reactor) => letter.open(reactor),
+        Way::Beside(reactor) => match reactor.fabric.has_room(core) {
+            Some(true) => reactor.fabric.send(core, Lane::Message, letter),
+            Some(false) => return Err(Undelivered::Busy(letter)),
+            None => return Err(Undelivered::Dead(letter)),
+        },
+        Way::Afar => return inject(engine, core, letter),
+    }
+    Ok(())
 }
 
 /// Opens a letter on a core, over the lane that refuses nothing.

@@ -7,6 +7,8 @@ use std::sync::atomic::Ordering;
 
 use super::address::{SERVICES_MAX, ServiceId};
 use super::calls::Calls;
+use super::members::Groups;
+use super::registry::Registry;
 use super::signal::Signal;
 use crate::memory::slots::Slots;
 use crate::reactor::{Extension, Reactor};
@@ -17,18 +19,32 @@ pub(super) trait Door: Any {
     fn signal(&self, signal: Signal);
     /// Ends the service in the middle of whatever it does.
     fn kill(&self);
+    /// Notes that it hears of the end of `target`. Whether that is new, and `target` is to be told.
+    fn watch(&self, target: ServiceId) -> bool;
+    /// Another service sees to its end from now on.
+    fn adopt(&self);
     /// Whether another service sees to its end.
     fn is_supervised(&self) -> bool;
+    /// Has `told` called at the end. Returns what [`Door::forget`] takes.
+    fn at_end(&self, told: AtEnd) -> usize;
+    fn forget(&self, at_end: usize);
 }
+
+/// Runs when a service has ended.
+pub(super) type AtEnd = Box<dyn FnOnce(ServiceId)>;
 
 /// What the services of a core share.
 pub(super) struct Services {
     table: RefCell<Slots<Rc<dyn Door>>>,
     pub(super) calls: Calls,
+    pub(super) names: Registry,
+    pub(super) groups: Groups,
     /// Whose handler is polled now.
     current: Cell<Option<ServiceId>>,
-    /// The engine stops: what is spawned now is told so at once.
+    /// The engine stops.
     winding_down: Cell<bool>,
+    /// Spawned since then, and not told yet.
+    late: RefCell<Vec<ServiceId>>,
 }
 
 impl Default for Services {
@@ -36,8 +52,11 @@ impl Default for Services {
         Services {
             table: RefCell::new(Slots::new(SERVICES_MAX)),
             calls: Calls::default(),
+            names: Registry::default(),
+            groups: Groups::default(),
             current: Cell::new(None),
             winding_down: Cell::new(false),
+            late: RefCell::new(Vec::new()),
         }
     }
 }
@@ -48,11 +67,15 @@ impl Extension for Services {
     }
 
     fn wind_down(&self) -> bool {
-        if !self.winding_down.replace(true) {
-            // Those that are supervised are stopped by their supervisors, in order.
-            let roots = self.doors().into_iter().filter(|door| !door.is_supervised());
-            roots.for_each(|door| door.signal(Signal::Stop));
-        }
+        let doors = if self.winding_down.replace(true) {
+            let late = self.late.take();
+            late.into_iter().filter_map(|id| self.door(id)).collect()
+        } else {
+            self.doors()
+        };
+        // Those that are supervised are stopped by their supervisors, in order.
+        let roots = doors.into_iter().filter(|door| !door.is_supervised());
+        roots.for_each(|door| door.signal(Signal::Stop));
         self.table.borrow().is_empty()
     }
 }
@@ -70,11 +93,12 @@ impl Services {
         make: impl FnOnce(ServiceId) -> D,
     ) -> Option<Rc<D>> {
         let key = self.table.borrow().vacant_key()?;
-        let door = Rc::new(make(ServiceId::new(reactor.shared.engine, reactor.index, key)));
+        let id = ServiceId::new(reactor.shared.engine, reactor.index, key);
+        let door = Rc::new(make(id));
         let entered = self.table.borrow_mut().insert(door.clone());
         debug_assert!(entered.is_ok_and(|entered| entered == key), "the key was vacant");
         if self.winding_down.get() {
-            door.signal(Signal::Stop);
+            self.late.borrow_mut().push(id);
         }
         self.tell_load(reactor);
         Some(door)

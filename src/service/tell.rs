@@ -72,3 +72,19 @@ impl Letter<Rc<Reactor>> for Kill {
         }
     }
 }
+
+/// Leaves the end of a service, when its engine stops, to the service that started it.
+pub(super) fn adopt(service: ServiceId) {
+    // Gone already, if it cannot be told.
+    let _ = post::control(service.engine(), service.core(), Adopt(service));
+}
+
+struct Adopt(ServiceId);
+
+impl Letter<Rc<Reactor>> for Adopt {
+    fn open(self, reactor: &Rc<Reactor>) {
+        if let Some(door) = Services::of(reactor).door(self.0) {
+            door.adopt();
+        }
+    }
+}

@@ -2,4 +2,8 @@
 //! real threads.
 
 mod calls;
+mod life;
+mod names;
+mod supervision;
 mod support;
+mod time;

@@ -1,0 +1,379 @@
+//! Names: for services that others find without having been given their address.
+//!
+//! ```text
+//!   any core: bind ──▶ core 0 decides ──▶ every core: a copy       find: a lookup in the own copy
+//!                         ▲
+//!   home core: the service ends ──┘ the name is free again
+//! ```
+
+use std::any::TypeId;
+use std::collections::VecDeque;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::Service;
+use super::address::{Address, ServiceId};
+use super::call::Call;
+use super::error::{CallError, SpawnError};
+use super::life;
+use super::post;
+use super::registry::{self, Holder, NAME_BYTES_MAX, NAMES_MAX, Waiter};
+use super::remote::on;
+use super::reply::Reply;
+use super::table::Services;
+use super::tell::kill;
+use crate::error::Error;
+use crate::memory::envelope::Letter;
+use crate::reactor::Reactor;
+
+/// The core that decides who gets a name.
+const OWNER: usize = 0;
+
+/// Why a name was not given, or not found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NameError {
+    /// A name has 1 to 255 bytes.
+    Length(usize),
+    /// Another service has it.
+    Taken(ServiceId),
+    /// Somebody makes the [`unique`] service of that name right now.
+    BeingMade,
+    /// The engine, or the core for local names, holds 65,536 names already.
+    Full,
+    /// The service of that name takes other messages.
+    OtherMessages(ServiceId),
+    /// There is no such service on this core.
+    Dead,
+    /// The service could not be started.
+    Spawn(SpawnError),
+    /// Core 0, which decides, did not answer.
+    Unanswered(CallError),
+}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NameError::Length(len) => {
+                write!(f, "a name has 1 to {NAME_BYTES_MAX} bytes, this one has {len}")
+            }
+            NameError::Taken(id) => write!(f, "service {id} has that name"),
+            NameError::BeingMade => f.write_str("the service of that name is being made"),
+            NameError::Full => write!(f, "there are {NAMES_MAX} names already"),
+            NameError::OtherMessages(id) => {
+                write!(f, "service {id} has that name, and takes other messages")
+            }
+            NameError::Dead => f.write_str("there is no such service on this core"),
+            NameError::Spawn(error) => error.fmt(f),
+            NameError::Unanswered(error) => write!(f, "core {OWNER} did not answer: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for NameError {}
+
+impl From<NameError> for Error {
+    fn from(error: NameError) -> Error {
+        Error::Other(error.into())
+    }
+}
+
+fn checked(name: &str) -> Result<Arc<str>, NameError> {
+    match name.len() {
+        1..=NAME_BYTES_MAX => Ok(name.into()),
+        len => Err(NameError::Length(len)),
+    }
+}
+
+fn refused(by: Option<ServiceId>) -> NameError {
+    by.map_or(NameError::Full, NameError::Taken)
+}
+
+fn typed<M: 'static>(holder: Holder) -> Result<Address<M>, NameError> {
+    if holder.takes == TypeId::of::<M>() {
+        Ok(Address::new(holder.id))
+    } else {
+        Err(NameError::OtherMessages(holder.id))
+    }
+}
+
+/// Gives a service a name, by which [`find`] finds it on every core of the engine. It has the name
+/// until it ends. When this returns, this core knows it; the others do a moment later.
+///
+/// # Errors
+/// [`NameError`].
+///
+/// # Panics
+/// When polled outside of a reactor.
+pub async fn bind<M: 'static>(name: &str, service: Address<M>) -> Result<(), NameError> {
+    let name = checked(name)?;
+    let holder = Holder { id: service.id(), takes: TypeId::of::<M>() };
+    decide(move |reactor| {
+        if Services::of(reactor).names.claims.borrow().contains_key(&name) {
+            return Err(NameError::BeingMade);
+        }
+        grant(reactor, &name, holder)
+    })
+    .await
+}
+
+/// Has core 0 decide.
+async fn decide<T: Send + 'static>(
+    decision: impl FnOnce(&Rc<Reactor>) -> Result<T, NameError> + Send + 'static,
+) -> Result<T, NameError> {
+    let decided = on(OWNER, move || decision(&Reactor::current())).await;
+    decided.unwrap_or_else(|error| Err(NameError::Unanswered(error)))
+}
+
+/// On core 0: enters a name, tells the other cores, and has the service's core say when it ends.
+fn grant(reactor: &Rc<Reactor>, name: &Arc<str>, holder: Holder) -> Result<(), NameError> {
+    registry::enter(&Services::of(reactor).names.shared, name, holder).map_err(refused)?;
+    for core in (0..reactor.shared.cores()).filter(|&core| core != OWNER) {
+        let _ = post::control(reactor.shared.engine, core, Copy { name: name.clone(), holder });
+    }
+    let until = Until { name: name.clone(), id: holder.id };
+    if let Err(until) = post::control(holder.id.engine(), holder.id.core(), until) {
+        revoke(reactor, &until.name, until.id);
+    }
+    Ok(())
+}
+
+/// On core 0: the service of a name has ended.
+fn revoke(reactor: &Rc<Reactor>, name: &Arc<str>, id: ServiceId) {
+    if !registry::remove(&Services::of(reactor).names.shared, name, id) {
+        return;
+    }
+    for core in (0..reactor.shared.cores()).filter(|&core| core != OWNER) {
+        let _ = post::control(reactor.shared.engine, core, Erase { name: name.clone(), id });
+    }
+}
+
+/// Tells a core that a name was given.
+struct Copy {
+    name: Arc<str>,
+    holder: Holder,
+}
+
+impl Letter<Rc<Reactor>> for Copy {
+    fn open(self, reactor: &Rc<Reactor>) {
+        Services::of(reactor).names.shared.borrow_mut().insert(self.name, self.holder);
+    }
+}
+
+/// Tells a core that a name is free again.
+struct Erase {
+    name: Arc<str>,
+    id: ServiceId,
+}
+
+impl Letter<Rc<Reactor>> for Erase {
+    fn open(self, reactor: &Rc<Reactor>) {
+        registry::remove(&Services::of(reactor).names.shared, &self.name, self.id);
+    }
+}
+
+/// Asks the service's core to tell core 0 when it ends.
+struct Until {
+    name: Arc<str>,
+    id: ServiceId,
+}
+
+impl Letter<Rc<Reactor>> for Until {
+    fn open(self, reactor: &Rc<Reactor>) {
+        let Until { name, id } = self;
+        let engine = reactor.shared.engine;
+        let free = move || _ = post::control(engine, OWNER, Free { name, id });
+        match Services::of(reactor).door(id) {
+            Some(door) => _ = door.at_end(Box::new(move |_| free())),
+            None => free(),
+        }
+    }
+}
+
+/// Tells core 0 that the service of a name has ended.
+struct Free {
+    name: Arc<str>,
+    id: ServiceId,
+}
+
+impl Letter<Rc<Reactor>> for Free {
+    fn open(self, reactor: &Rc<Reactor>) {
+        revoke(reactor, &self.name, self.id);
+    }
+}
+
+/// The service of this name, in this core's copy of the engine's names: no lock, no waiting.
+///
+/// `None` when nobody has the name, or who has it takes other messages than `M`. A service that has
+/// ended may be found for a moment more; sending to it errs.
+///
+/// # Panics
+/// Outside of a reactor.
+pub fn find<M: 'static>(name: &str) -> Option<Address<M>> {
+    let reactor = Reactor::current();
+    let holder = Services::of(&reactor).names.shared.borrow().get(name).copied();
+    holder.and_then(|holder| typed(holder).ok())
+}
+
+/// Gives a service of this core a name that only this core knows. It has the name until it ends.
+///
+/// # Errors
+/// [`NameError`].
+///
+/// # Panics
+/// Outside of a reactor.
+pub fn bind_local<M: 'static>(name: &str, service: Address<M>) -> Result<(), NameError> {
+    let name = checked(name)?;
+    let reactor = Reactor::current();
+    let services = Services::of(&reactor);
+    let id = service.id();
+    let here = id.core() == reactor.index && id.engine() == reactor.shared.engine;
+    let Some(door) = services.door(id).filter(|_| here) else { return Err(NameError::Dead) };
+    let holder = Holder { id, takes: TypeId::of::<M>() };
+    registry::enter(&services.names.local, &name, holder).map_err(refused)?;
+    let core = reactor.clone();
+    door.at_end(Box::new(move |_| {
+        registry::remove(&Services::of(&core).names.local, &name, id);
+    }));
+    Ok(())
+}
+
+/// As [`find`], for the names of [`bind_local`].
+///
+/// # Panics
+/// Outside of a reactor.
+pub fn find_local<M: 'static>(name: &str) -> Option<Address<M>> {
+    let reactor = Reactor::current();
+    let holder = Services::of(&reactor).names.local.borrow().get(name).copied();
+    holder.and_then(|holder| typed(holder).ok())
+}
+
+/// The engine's only service of this name: the first who asks makes it, on his core; others who ask
+/// meanwhile wait for it. After its end the next who asks makes it anew.
+///
+/// ```
+/// # use skyring::prelude::*;
+/// # use skyring::service::{self, Context, Service};
+/// # struct Lobby;
+/// # impl Service for Lobby {
+/// #     type Message = ();
+/// #     async fn handle(&mut self, _: (), _: &Context<Self>) -> Result<()> { Ok(()) }
+/// # }
+/// # skyring::sim::Simulation::new(1).run(async {
+/// let lobby = service::unique("lobby", || Lobby).await?;
+/// assert_eq!(service::unique("lobby", || Lobby).await?, lobby);
+/// # Ok::<(), Error>(())
+/// # }).unwrap().unwrap();
+/// ```
+///
+/// # Errors
+/// [`NameError`].
+///
+/// # Panics
+/// When polled outside of a reactor, and when `make` does; the next who waits makes it then.
+pub async fn unique<S: Service>(
+    name: &str,
+    make: impl FnOnce() -> S,
+) -> Result<Address<S::Message>, NameError> {
+    let name = checked(name)?;
+    let claim = match claim(name.clone()).await.map_err(NameError::Unanswered)? {
+        Claimed::By(holder) => return typed(holder),
+        Claimed::Yours(claim) => claim,
+    };
+    let service = life::start(&Reactor::current(), make()).map_err(NameError::Spawn)?;
+    let holder = Holder { id: service.id(), takes: TypeId::of::<S::Message>() };
+    let granted = decide(move |reactor| {
+        let granted = grant(reactor, &name, holder);
+        drop(claim); // those who wait find the service now, or make one themselves
+        granted
+    })
+    .await;
+    if let Err(error) = granted {
+        kill(service.id()); // nobody knows it
+        return Err(error);
+    }
+    Ok(service)
+}
+
+/// Asks core 0 for a name: who has it, or the right to make its service.
+fn claim(name: Arc<str>) -> Call<Claimed, impl FnOnce(Reply<Claimed>) -> Result<(), CallError>> {
+    let ask = move |reply| {
+        let engine = Reactor::current().shared.engine;
+        post::control(engine, OWNER, Ask { name, reply }).map_err(|_| CallError::Dead)
+    };
+    Call::new(None, ask)
+}
+
+struct Ask {
+    name: Arc<str>,
+    reply: Reply<Claimed>,
+}
+
+impl Letter<Rc<Reactor>> for Ask {
+    fn open(self, reactor: &Rc<Reactor>) {
+        let Ask { name, reply } = self;
+        let names = &Services::of(reactor).names;
+        if let Some(waiting) = names.claims.borrow_mut().get_mut(&name) {
+            return waiting.push_back(answer(reactor, name, reply));
+        }
+        let holder = names.shared.borrow().get(&name).copied();
+        if holder.is_none() {
+            names.claims.borrow_mut().insert(name.clone(), VecDeque::new());
+        }
+        answer(reactor, name, reply)(holder);
+    }
+}
+
+/// What will tell the one who asked for a name.
+fn answer(reactor: &Reactor, name: Arc<str>, reply: Reply<Claimed>) -> Waiter {
+    let engine = reactor.shared.engine;
+    Box::new(move |holder| {
+        reply.send(match holder {
+            Some(holder) => Claimed::By(holder),
+            None => Claimed::Yours(Claim { engine, name }),
+        });
+    })
+}
+
+/// What has become of a name that was asked for.
+enum Claimed {
+    By(Holder),
+    /// Nobody has it, and nobody else makes its service.
+    Yours(Claim),
+}
+
+/// The right to make the service of a name. Dropped with the service made or not: those who wait
+/// find it, or the first of them has the right. On its way, too: an answer that comes too late
+/// gives it back.
+struct Claim {
+    engine: u8,
+    name: Arc<str>,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let over = Over { name: self.name.clone() };
+        let _ = post::control(self.engine, OWNER, over);
+    }
+}
+
+/// Tells core 0 that a claim is over.
+struct Over {
+    name: Arc<str>,
+}
+
+impl Letter<Rc<Reactor>> for Over {
+    fn open(self, reactor: &Rc<Reactor>) {
+        let names = &Services::of(reactor).names;
+        let holder = names.shared.borrow().get(&self.name).copied();
+        let Some(waiting) = names.claims.borrow_mut().remove(&self.name) else { return };
+        let mut waiting = waiting.into_iter();
+        if holder.is_some() {
+            return waiting.for_each(|waiter| waiter(holder));
+        }
+        let Some(next) = waiting.next() else { return };
+        names.claims.borrow_mut().insert(self.name, waiting.collect());
+        next(None);
+    }
+}

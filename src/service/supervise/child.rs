@@ -1,0 +1,111 @@
+//! A child of a supervisor: what makes it, and when it is made anew.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::service::address::ServiceId;
+use crate::service::error::SpawnError;
+use crate::service::{NameError, Service, bind, spawn_on};
+
+/// When a child that has ended is started again. After Erlang's supervisors
+/// (<https://www.erlang.org/doc/system/sup_princ.html>).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Restart {
+    /// Always.
+    #[default]
+    Permanent,
+    /// Unless it ended in order.
+    Transient,
+    /// Never.
+    Temporary,
+}
+
+/// Why a child did not start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The service could not be started.
+    Spawn(SpawnError),
+    /// It did not get its name.
+    Name(NameError),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Spawn(error) => error.fmt(f),
+            StartError::Name(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+type Starting = Pin<Box<dyn Future<Output = Result<ServiceId, StartError>>>>;
+
+/// A service that a [`Supervisor`](super::Supervisor) starts, and starts again: what makes it, on
+/// which core, and under which name.
+#[must_use = "a child does nothing until a supervisor has it"]
+pub struct Child {
+    pub(super) name: Box<str>,
+    pub(super) restart: Restart,
+    core: Option<usize>,
+    make: Box<dyn FnMut(usize, Option<Box<str>>) -> Starting + Send>,
+    bound: bool,
+}
+
+impl Child {
+    /// A child that `make` makes, again for each restart, on the supervisor's core. `name` is what
+    /// the log calls it, and must be the supervisor's only one.
+    pub fn new<S, F>(name: impl Into<Box<str>>, make: F) -> Child
+    where
+        S: Service,
+        F: Fn() -> S + Clone + Send + 'static,
+    {
+        let make = move |core, bound: Option<Box<str>>| -> Starting {
+            let make = make.clone();
+            Box::pin(async move {
+                let address = spawn_on(core, make).await.map_err(StartError::Spawn)?;
+                if let Some(name) = bound {
+                    bind(&name, address).await.map_err(StartError::Name)?;
+                }
+                Ok(address.id())
+            })
+        };
+        Child {
+            name: name.into(),
+            restart: Restart::default(),
+            core: None,
+            make: Box::new(make),
+            bound: false,
+        }
+    }
+
+    /// When it is started again; [`Restart::Permanent`] unless set.
+    pub fn restart(self, restart: Restart) -> Child {
+        Child { restart, ..self }
+    }
+
+    /// Lives on this core instead of the supervisor's.
+    pub fn on(self, core: usize) -> Child {
+        Child { core: Some(core), ..self }
+    }
+
+    /// Gives it its name in the engine's registry, anew after each restart: others
+    /// [find](crate::service::find) it there.
+    pub fn bound(self) -> Child {
+        Child { bound: true, ..self }
+    }
+
+    pub(super) fn start(&mut self, own_core: usize) -> Starting {
+        let name = self.bound.then(|| self.name.clone());
+        (self.make)(self.core.unwrap_or(own_core), name)
+    }
+}
+
+impl fmt::Debug for Child {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Child({:?}, {:?})", self.name, self.restart)
+    }
+}
