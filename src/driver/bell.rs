@@ -8,9 +8,9 @@
 //! ```
 //! Without the fences both sides may miss the other: the message lies in the inbox of a sleeper.
 
-use std::sync::atomic::{AtomicBool, Ordering, fence};
-
 use rustix::fd::OwnedFd;
+
+use crate::memory::sync::atomic::{AtomicBool, Ordering, fence};
 
 /// Wakes one core. Shared by all who hold an address on it.
 #[derive(Debug)]
@@ -45,13 +45,19 @@ impl Bell {
             return flag.store(true, Ordering::Release);
         }
         fence(Ordering::SeqCst);
-        if !self.asleep.load(Ordering::Relaxed) || !self.asleep.swap(false, Ordering::Relaxed) {
+        if !self.asleep.load(Ordering::Relaxed) || !self.wakes() {
             return;
         }
         if let Wake::Event(fd) = &self.wake {
             // The counter cannot overflow: it grows by one for each sleep.
             let _ = rustix::io::write(fd, &1u64.to_ne_bytes());
         }
+    }
+
+    /// Whether it is this thread that wakes the core.
+    fn wakes(&self) -> bool {
+        let flag = &self.asleep;
+        flag.compare_exchange(true, false, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// The core is about to sleep: it must look at its inboxes once more after this.
@@ -62,7 +68,9 @@ impl Bell {
 
     /// The core is awake.
     pub(crate) fn is_awake(&self) {
-        self.asleep.store(false, Ordering::Relaxed);
+        // A store would do. loom does not derive the order of the flag's values from the atomicity of
+        // the ringer's exchange, as the memory model does, and would see a lost ring that cannot be.
+        self.asleep.swap(false, Ordering::Relaxed);
     }
 
     /// The eventfd, when there is one.
@@ -81,3 +89,6 @@ impl Bell {
         }
     }
 }
+
+#[cfg(all(test, loom))]
+mod loom;
