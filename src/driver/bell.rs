@@ -8,9 +8,9 @@
 //! ```
 //! Without the fences both sides may miss the other: the message lies in the inbox of a sleeper.
 
-use std::sync::atomic::{AtomicBool, Ordering, fence};
-
 use rustix::fd::OwnedFd;
+
+use crate::memory::sync::atomic::{AtomicBool, Ordering, fence};
 
 /// Wakes one core. Shared by all who hold an address on it.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl Bell {
             return true;
         }
         fence(Ordering::SeqCst);
-        if !self.asleep.load(Ordering::Relaxed) || !self.asleep.swap(false, Ordering::Relaxed) {
+        if !self.asleep.load(Ordering::Relaxed) || !self.wakes() {
             return false;
         }
         if let Wake::Event(fd) = &self.wake {
@@ -54,6 +54,12 @@ impl Bell {
             let _ = rustix::io::write(fd, &1u64.to_ne_bytes());
         }
         true
+    }
+
+    /// Whether it is this thread that wakes the core.
+    fn wakes(&self) -> bool {
+        let flag = &self.asleep;
+        flag.compare_exchange(true, false, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// The core is about to sleep: it must look at its inboxes once more after this.
@@ -64,7 +70,9 @@ impl Bell {
 
     /// The core is awake.
     pub(crate) fn is_awake(&self) {
-        self.asleep.store(false, Ordering::Relaxed);
+        // A store would do. loom does not derive the order of the flag's values from the atomicity of
+        // the ringer's exchange, as the memory model does, and would see a lost ring that cannot be.
+        self.asleep.swap(false, Ordering::Relaxed);
     }
 
     /// The eventfd, when there is one.
@@ -83,3 +91,6 @@ impl Bell {
         }
     }
 }
+
+#[cfg(all(test, loom))]
+mod loom;

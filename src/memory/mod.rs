@@ -7,6 +7,7 @@ pub(crate) mod frame;
 pub(crate) mod pool;
 #[cfg_attr(not(test), expect(dead_code, reason = "its figures come next"))]
 pub(crate) mod queue;
+mod returns;
 pub(crate) mod shared;
 pub(crate) mod slots;
 pub(crate) mod sync;

@@ -8,7 +8,7 @@
 //! ```
 //! A block is at one of three places at each moment; `docs/UNSAFE.md` begins with that table. The
 //! count of a block is a plain cell of this core; only a [`Detached`] lease crosses threads, and it
-//! comes home through a lock-free queue.
+//! comes home through a lock-free list.
 #![allow(unsafe_code)] // Blocks are shared with the kernel; see docs/UNSAFE.md.
 
 mod lease;
@@ -20,11 +20,11 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crossbeam::queue::SegQueue;
 use rustix::mm::{self, MapFlags, ProtFlags};
 
 pub(crate) use self::lease::{Detached, Lease};
 use self::ring::BufferRing;
+use super::returns::Returns;
 
 /// The kernel reads a buffer ring of at most this many entries (`io_uring_register_buf_ring(3)`).
 pub(crate) const POOL_BLOCKS_MAX: u32 = 32_768;
@@ -67,14 +67,14 @@ struct Memory {
     base: NonNull<u8>,
     len: usize,
     block_bytes: usize,
-    /// Leases dropped on other threads, one entry a lease.
-    returns: SegQueue<u16>,
+    /// Detached leases that were dropped.
+    returns: Returns,
 }
 
 // SAFETY: `base` is a mapping of its own that only `Drop` ends. Bytes of a block are read
 // through a lease, and written only by the kernel while no lease on that block exists.
 unsafe impl Send for Memory {}
-// SAFETY: as above; `returns` is a concurrent queue.
+// SAFETY: as above; `returns` is made of atomics.
 unsafe impl Sync for Memory {}
 
 impl Drop for Memory {
@@ -100,7 +100,7 @@ impl Memory {
                 Layout::from_size_align(len, PAGE_BYTES).unwrap_or(Layout::new::<u8>()),
             )
         };
-        Memory { base, len, block_bytes, returns: SegQueue::new() }
+        Memory { base, len, block_bytes, returns: Returns::new(blocks) }
     }
 
     fn block(&self, id: u16) -> NonNull<u8> {
@@ -216,13 +216,13 @@ impl Pool {
     /// Gives the kernel blocks that are home, up to the ration, those that came last (and are in
     /// the cache) first. Looks for what other threads returned before. Returns how many.
     pub(crate) fn provide(&self) -> u32 {
-        while let Some(id) = self.0.memory.returns.pop() {
+        self.0.memory.returns.collect(|id, count| {
             let entry = &self.0.entries[usize::from(id)];
-            entry.away.set(entry.away.get() - 1);
+            entry.away.set(entry.away.get() - count);
             if entry.count.get() == 0 && entry.away.get() == 0 {
                 self.0.go_home(id);
             }
-        }
+        });
         let mut home = self.0.home.borrow_mut();
         let room = self.ration().saturating_sub(self.0.provided.get());
         let count = room.min(home.len() as u32);
@@ -305,5 +305,7 @@ impl Core {
     }
 }
 
+#[cfg(all(test, loom))]
+mod loom;
 #[cfg(test)]
 mod tests;

@@ -137,11 +137,11 @@ impl<T> Producer<T> {
     /// bell that was rung before is not heard.
     pub(crate) fn wait_for_room(&self) -> bool {
         let blocked = &self.ring.flags.blocked;
-        blocked.store(true, Ordering::Relaxed);
+        blocked.swap(true, Ordering::Relaxed); // not a store, for loom: as in `Bell::is_awake`
         fence(Ordering::SeqCst);
         let has_room = self.has_room();
         if has_room {
-            blocked.store(false, Ordering::Relaxed);
+            blocked.swap(false, Ordering::Relaxed);
         }
         has_room
     }
@@ -198,7 +198,8 @@ impl<T> Consumer<T> {
         }
         fence(Ordering::SeqCst);
         let blocked = &self.ring.flags.blocked;
-        blocked.load(Ordering::Relaxed) && blocked.swap(false, Ordering::Relaxed)
+        blocked.load(Ordering::Relaxed)
+            && blocked.compare_exchange(true, false, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// One load: made to be polled.
@@ -256,5 +257,7 @@ impl<T> Drop for Ring<T> {
     }
 }
 
+#[cfg(all(test, loom))]
+mod loom;
 #[cfg(test)]
 mod tests;

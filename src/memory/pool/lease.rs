@@ -141,6 +141,6 @@ impl AsRef<[u8]> for Detached {
 
 impl Drop for Detached {
     fn drop(&mut self) {
-        self.memory.returns.push(self.id);
+        self.memory.returns.give_back(self.id);
     }
 }
