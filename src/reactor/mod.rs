@@ -8,10 +8,13 @@
 //! so by [`Flush`].
 
 pub(crate) mod blocking;
+mod busy;
 pub(crate) mod engine;
 mod inbox;
+pub(crate) mod kind;
 mod listening;
 mod metrics;
+mod progress;
 pub(crate) mod shared;
 mod stop;
 mod task;
@@ -21,6 +24,7 @@ mod turn;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::panic::Location;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Waker;
@@ -35,8 +39,10 @@ use crate::memory::shared::take_panics;
 use crate::memory::slots::{Key, Slots};
 use crate::memory::wheel::Wheel;
 
-use self::metrics::Counts;
+use self::busy::Stopwatch;
+use self::kind::{Cache, Kind};
 pub use self::metrics::Metrics;
+use self::metrics::{Counts, Gauges};
 pub(crate) use self::stop::Ended;
 pub use self::stop::stopping;
 pub(crate) use self::task::guarded;
@@ -45,6 +51,7 @@ pub use self::timer::{Elapsed, Sleep, Within, sleep, within};
 
 use self::blocking::Blocking;
 use self::inbox::Inbox;
+use self::progress::Shown;
 use self::shared::Shared;
 use self::task::Tasks;
 pub(crate) use self::timer::{Alarm, Expire};
@@ -104,6 +111,10 @@ pub(crate) struct Reactor {
     /// Wait for the engine to stop.
     stopping: RefCell<Slots<Waker>>,
     inbox: Arc<Inbox>,
+    /// What other threads see of this core; the same as in `shared`, found by one step.
+    progress: Shown,
+    kinds: Cache,
+    stopwatch: Stopwatch,
 }
 
 thread_local! {
@@ -120,6 +131,7 @@ impl Reactor {
     ) -> Rc<Reactor> {
         let now = driver.now();
         let inbox = Arc::new(Inbox::new(driver.bell()));
+        let progress = shared.progress[index].clone();
         Rc::new(Reactor {
             index,
             settings: shared.settings.clone(),
@@ -129,7 +141,7 @@ impl Reactor {
             phase: Cell::new(Phase::Running),
             now: Cell::new(now),
             completions: RefCell::new(Vec::new()),
-            tasks: Tasks::new(inbox.clone()),
+            tasks: Tasks::new(inbox.clone(), progress.clone()),
             timers: RefCell::new(Wheel::new(timer::ticks(now))),
             flushes: RefCell::new(Vec::new()),
             after_flush: RefCell::new(Vec::new()),
@@ -139,6 +151,9 @@ impl Reactor {
             stopping: RefCell::new(Slots::new(usize::MAX)),
             driver: RefCell::new(driver),
             inbox,
+            progress,
+            kinds: Cache::default(),
+            stopwatch: Stopwatch::new(now),
         })
     }
 
@@ -242,9 +257,9 @@ impl Reactor {
         drop(left); // outside of the borrow
     }
 
-    /// Runs a future on this core.
-    pub(crate) fn spawn_boxed(&self, future: task::Boxed) -> Key {
-        self.tasks.spawn(future)
+    /// Runs a future on this core, under this name: see [`Reactor::running`].
+    pub(crate) fn spawn_boxed(&self, kind: Kind, id: u64, future: task::Boxed) -> Key {
+        self.tasks.spawn(kind, id, future)
     }
 
     /// Has the task polled in this turn.
@@ -273,6 +288,19 @@ impl Reactor {
         self.phase.get() != Phase::Running
     }
 
+    /// What this core has counted, and how things stand on it.
+    pub(crate) fn snapshot(&self) -> Metrics {
+        self.metrics.stalls.set(self.progress.stalls());
+        self.metrics.up_ns.set(self.up().as_nanos() as u64);
+        self.metrics.cpu_ns.set(self.driver.borrow().cpu_time().as_nanos() as u64);
+        self.metrics.snapshot(Gauges {
+            lent_blocks: self.pool.lent().into(),
+            residents: self.residents.borrow().len() as u64,
+            tasks: self.tasks.len() as u64,
+            timers: self.timers.borrow().len() as u64,
+        })
+    }
+
     /// Aborts a resident, whatever of a user's that drops or wakes.
     fn abort(&self, resident: Rc<dyn Resident>) {
         guarded(&self.metrics, "an abort panicked", || resident.abort());
@@ -295,7 +323,8 @@ impl Reactor {
     }
 }
 
-/// Runs a future on this core, beside the others.
+/// Runs a future on this core, beside the others. Where a turn does not end, the log names a task by
+/// the place of this call.
 ///
 /// # Panics
 /// Outside of a reactor.
@@ -306,11 +335,12 @@ impl Reactor {
 /// skyring::spawn(async move { assert_eq!(task.await.unwrap(), 42) });
 /// # }
 /// ```
+#[track_caller]
 pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
 where
     F: Future + 'static,
 {
-    task::spawn(&Reactor::current(), future)
+    task::spawn(&Reactor::current(), Location::caller(), future)
 }
 
 /// A random number from the core's own generator, which is seeded by the kernel. In a simulation it

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::blocking::Blocking;
+use super::kind::{Kind, Kinds};
 use super::listening::Listening;
+use super::progress::{Progress, Shown};
 use crate::config::Settings;
 use crate::error::Result;
 use crate::limit::quota::Quota;
@@ -27,13 +29,28 @@ pub(crate) struct Shared {
     pub(crate) quota: Arc<Quota>,
     pub(crate) blocking: Arc<Blocking>,
     pub(crate) listening: Listening,
+    /// By core: what it publishes of its progress.
+    pub(crate) progress: Box<[Shown]>,
+    pub(super) kinds: Kinds,
 }
 
 impl Shared {
     pub(crate) fn new(settings: Settings) -> Arc<Shared> {
         let quota = Quota::new(settings.connections_max, settings.connections_per_ip_max);
         let blocking = Blocking::new(settings.blocking_threads);
-        let settings = Arc::new(settings);
-        Arc::new(Shared { settings, quota, blocking, listening: Listening::default() })
+        let progress = settings.cores.iter().map(|_| Progress::new()).collect();
+        Arc::new(Shared {
+            settings: Arc::new(settings),
+            quota,
+            blocking,
+            listening: Listening::default(),
+            progress,
+            kinds: Kinds::default(),
+        })
+    }
+
+    /// The kind of this name: of a type, say. Takes a lock; [`Kind::of`] has a cache for each core.
+    pub(crate) fn intern(&self, name: &'static str) -> Kind {
+        self.kinds.intern(name, true)
     }
 }

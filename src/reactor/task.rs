@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
+use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +14,9 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::inbox::Inbox;
+use super::kind::Kind;
 use super::metrics::Counts;
+use super::progress::Shown;
 use super::{CURRENT, Reactor};
 use crate::error::Error;
 use crate::guard::caught;
@@ -26,6 +29,7 @@ pub(crate) struct Tasks {
     table: RefCell<Slots<Task>>,
     ready: RefCell<VecDeque<Key>>,
     inbox: Arc<Inbox>,
+    progress: Shown,
 }
 
 struct Task {
@@ -43,6 +47,10 @@ struct Flag {
     /// A wake from another thread is on its way through the inbox. It must not be the flag above:
     /// that one says that the task need not be put in the queue again.
     posted: AtomicBool,
+    /// Its name, and who it is of those; published while it is polled or dropped. They lie here for
+    /// the sake of their size: the kind fits in what padding was.
+    kind: Kind,
+    id: u64,
     inbox: Arc<Inbox>,
 }
 
@@ -64,12 +72,13 @@ impl Wake for Flag {
 }
 
 impl Tasks {
-    pub(super) fn new(inbox: Arc<Inbox>) -> Tasks {
+    pub(super) fn new(inbox: Arc<Inbox>, progress: Shown) -> Tasks {
         Tasks {
             // Tasks are as many as a user spawns; connections, which peers open, are bounded.
             table: RefCell::new(Slots::new(usize::MAX)),
             ready: RefCell::new(VecDeque::new()),
             inbox,
+            progress,
         }
     }
 
@@ -77,11 +86,13 @@ impl Tasks {
         !self.ready.borrow().is_empty()
     }
 
-    pub(super) fn spawn(&self, future: Boxed) -> Key {
+    pub(super) fn spawn(&self, kind: Kind, id: u64, future: Boxed) -> Key {
         let flag = Arc::new(Flag {
             key: OnceLock::new(),
             scheduled: AtomicBool::new(true),
             posted: AtomicBool::new(false),
+            kind,
+            id,
             inbox: self.inbox.clone(),
         });
         let waiting = Some((future, Waker::from(flag.clone())));
@@ -125,11 +136,13 @@ impl Tasks {
         }
     }
 
+    /// Takes a task's future out to be polled, and says that it runs.
     fn take(&self, key: Key) -> Option<(Boxed, Waker)> {
         let mut table = self.table.borrow_mut();
         let task = table.get_mut(key)?;
         // Before the poll: a wake during it must count.
         task.flag.scheduled.store(false, Ordering::Relaxed);
+        self.progress.runs(task.flag.kind, task.flag.id);
         task.waiting.take()
     }
 
@@ -143,10 +156,10 @@ impl Tasks {
     }
 
     pub(super) fn kill(&self, key: Key, metrics: &Counts) {
-        let task = self.table.borrow_mut().remove(key);
-        if let Some((future, _)) = task.and_then(|task| task.waiting) {
-            drop_quietly(future, metrics);
-        }
+        let Some(task) = self.table.borrow_mut().remove(key) else { return };
+        let Some((future, _)) = task.waiting else { return };
+        let Flag { kind, id, .. } = *task.flag;
+        self.progress.during(kind, id, || drop_quietly(future, metrics));
     }
 
     /// Drops all tasks.
@@ -157,6 +170,10 @@ impl Tasks {
 
     pub(super) fn is_empty(&self) -> bool {
         self.table.borrow().is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.table.borrow().len()
     }
 }
 
@@ -254,20 +271,26 @@ impl<T> Drop for Ending<T> {
     }
 }
 
-pub(super) fn spawn<F>(reactor: &Rc<Reactor>, future: F) -> JoinHandle<F::Output>
+pub(super) fn spawn<F>(
+    reactor: &Rc<Reactor>,
+    place: &'static Location<'static>,
+    future: F,
+) -> JoinHandle<F::Output>
 where
     F: Future + 'static,
 {
+    let kind = Kind::spawned_at(reactor, place);
     let outcome = Rc::new(Outcome {
         result: Cell::new(None),
         waiting: Cell::new(None),
         finished: Cell::new(false),
     });
     let ending = Ending(outcome.clone());
-    let task = reactor.spawn_boxed(Box::pin(async move {
+    let future = Box::pin(async move {
         let result = future.await;
         ending.0.set(Ok(result));
-    }));
+    });
+    let task = reactor.spawn_boxed(kind, 0, future);
     JoinHandle { reactor: reactor.clone(), task, outcome }
 }
 

@@ -9,6 +9,7 @@ use std::sync::mpsc::SyncSender;
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use super::inbox::Inbox;
+use super::progress::Shown;
 use super::shared::{Core, Hook, Shared};
 use super::{Ended, Reactor};
 use crate::config::{Host, Settings};
@@ -32,7 +33,7 @@ pub(super) fn core_main(
         RingOptions { entries: settings.ring_entries, completions: settings.completion_entries() };
     let ring = Ring::new(options, pool.clone()).map_err(|source| unavailable(&source, settings))?;
     let reactor = Reactor::new(index, shared.clone(), Driver::Uring(Box::new(ring)), pool);
-    let _closing = Closing(reactor.inbox().clone());
+    let _closing = Closing { inbox: reactor.inbox().clone(), progress: reactor.progress.clone() };
     let set_up = catch_unwind(AssertUnwindSafe(|| set_up(&reactor, hooks)));
     let set_up = set_up.unwrap_or_else(|panic| {
         Err(Error::Reactor { core: index, message: message(&*panic).to_owned() })
@@ -51,11 +52,15 @@ pub(super) fn core_main(
 }
 
 /// Closes the door of a core that ends, by a panic too.
-struct Closing(Arc<Inbox>);
+struct Closing {
+    inbox: Arc<Inbox>,
+    progress: Shown,
+}
 
 impl Drop for Closing {
     fn drop(&mut self) {
-        self.0.close();
+        self.inbox.close();
+        self.progress.waits(); // for nothing
     }
 }
 
