@@ -13,6 +13,7 @@ use signal_hook::iterator::Signals;
 use super::Metrics;
 use super::inbox::Inbox;
 use super::shared::{Core, Hook, Shared};
+use super::stall::Watch;
 use super::thread::core_main;
 use crate::config::{Config, raise_descriptors};
 use crate::driver::operation::Address;
@@ -77,6 +78,7 @@ impl Engine {
             inboxes: Vec::new(),
             threads: Vec::new(),
             ends,
+            watch: None,
         };
         let hooks: Arc<[Hook]> = self.hooks.into();
         for index in 0..cores {
@@ -97,6 +99,7 @@ impl Engine {
                 Err(_) => return Err(handle.failed_start()),
             }
         }
+        handle.watch = Watch::start(&shared)?;
         Ok(handle)
     }
 
@@ -148,6 +151,8 @@ pub struct Handle {
     threads: Vec<Option<thread::JoinHandle<Result<()>>>>,
     /// The cores that end, as they do.
     ends: channel::Receiver<usize>,
+    /// Looks for turns that do not end; goes on while the engine stops.
+    watch: Option<Watch>,
 }
 
 /// Tells that a core ends.
@@ -266,6 +271,7 @@ impl Handle {
                 result = result.and(Err(error));
             }
         }
+        self.watch = None;
         self.shared.blocking.close();
         result
     }

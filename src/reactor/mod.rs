@@ -16,6 +16,7 @@ mod listening;
 mod metrics;
 mod progress;
 pub(crate) mod shared;
+mod stall;
 mod stop;
 mod task;
 pub(crate) mod thread;
