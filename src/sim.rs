@@ -279,7 +279,7 @@ impl Simulation {
     /// What the cores of all engines and clients have counted.
     pub fn metrics(&self) -> Metrics {
         let mut sum = Metrics::default();
-        self.cores.iter().for_each(|node| sum.add(&node.reactor.metrics.snapshot()));
+        self.cores.iter().for_each(|node| sum.add(&node.reactor.snapshot()));
         sum
     }
 }

@@ -137,6 +137,26 @@ fn a_client_that_waits_for_nothing_is_stuck_not_hung() {
 }
 
 #[test]
+fn busy_time_is_virtual_and_no_wait_is_busy() {
+    let mut sim = Simulation::new(9);
+    let engine = echo::engine(Config::new().cores(2), ADDRESS, LengthPrefix::U16.into());
+    sim.start(engine).expect("it starts");
+    let hour = Duration::from_secs(3600);
+    let client = async move {
+        chat(0, 8).await.expect("served");
+        sleep(hour).await;
+        chat(1, 8).await.expect("served");
+    };
+    sim.run(client).expect("not stuck");
+    let metrics = sim.metrics();
+    assert!(u128::from(metrics.up_ns) >= hour.as_nanos(), "{metrics:?}");
+    assert!(u128::from(metrics.busy_ns) < Duration::from_secs(1).as_nanos(), "{metrics:?}");
+    assert_eq!((metrics.slow_turns, metrics.stalls, metrics.cpu_ns), (0, 0, 0));
+    assert_eq!(metrics.residents, 2, "a listener a core");
+    sim.stop().expect("a clean end");
+}
+
+#[test]
 fn connections_broken_by_a_storm_end_counted_and_clean() {
     let mut resets = 0;
     for seed in 300..330 {

@@ -179,6 +179,13 @@ knobs! {
         default: "off",
         when: "20us to 1ms where a core may burn for latency; waking a sleeper costs about 30us.",
     }
+    /// How long a turn of a reactor may last before the log names the agent or task that does not
+    /// end it, again at twice the time, and so on. A thread of the engine looks four times in it.
+    stall(Duration) -> Duration {
+        Time: "duration" ["10ms" to "1h"] zero "off",
+        default: "5s",
+        when: "100ms to 1s where latency matters: what keeps a core for so long is a defect there.",
+    }
     /// Messages that one task handles before the next task of the core has its turn.
     task_budget(u32) -> u32 {
         Count: "messages" ["1" to "65536"],

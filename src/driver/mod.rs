@@ -12,6 +12,7 @@ pub(crate) mod uring;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use self::bell::Bell;
 use self::operation::{
@@ -66,6 +67,15 @@ impl Driver {
         each!(self, kernel => kernel.has_news())
     }
 
+    /// Whether an enter that may wait returns at once, since something has come. No system call. A
+    /// simulated enter never waits, and must not be looked at: that would take virtual time.
+    pub(crate) fn would_return(&mut self) -> bool {
+        match self {
+            Driver::Uring(ring) => ring.has_news(),
+            Driver::Sim(_) => false,
+        }
+    }
+
     /// Hands the queued operations over and waits as told: the one system call of a turn.
     pub(crate) fn enter(&mut self, wait: Wait) -> io::Result<()> {
         each!(self, kernel => kernel.enter(wait))
@@ -84,6 +94,15 @@ impl Driver {
     /// Time since the driver was opened. A reactor asks once a turn.
     pub(crate) fn now(&self) -> Now {
         each!(self, kernel => kernel.now())
+    }
+
+    /// Time that the calling thread has had a processor, in the kernel or not; a simulated one none.
+    /// A system call: for who asks, not for each turn.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        match self {
+            Driver::Uring(ring) => ring.cpu_time(),
+            Driver::Sim(_) => Duration::ZERO,
+        }
     }
 
     /// A random number; in the simulated kernel it follows from the seed.

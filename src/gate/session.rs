@@ -1,5 +1,6 @@
 //! A session: the framing, the mailbox and the agent of one connection.
 
+use std::any::type_name;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
@@ -12,6 +13,7 @@ use super::cutter::{Cut, Cutter};
 use crate::memory::frame::Frame;
 use crate::net::connection::{Connection, Receiver};
 use crate::net::output::Backlog;
+use crate::reactor::kind::Kind;
 use crate::reactor::{Reactor, guarded};
 use crate::service::mailbox::{Deliver, Local, Mailbox, Undelivered};
 use crate::wire::Framing;
@@ -78,14 +80,18 @@ pub(super) fn start<A, M>(
     });
     let client = Client::new(connection.clone(), framing);
     let door: Weak<Session<M>> = Rc::downgrade(&session);
-    let made = guarded(&reactor.metrics, "the maker of agents panicked", || {
-        make(&client, Local::new(door))
+    let kind = Kind::of(&reactor, type_name::<A>());
+    let id = connection.key().to_u64(); // as in the `ClientId`
+    let made = reactor.running_during(kind, id, || {
+        guarded(&reactor.metrics, "the maker of agents panicked", || {
+            make(&client, Local::new(door))
+        })
     });
     let Some(agent) = made else {
         return drop(Closing(session));
     };
     let agent = Shield { agent: Some(agent), reactor: reactor.clone() };
-    let task = reactor.spawn_boxed(Box::pin(serve(session.clone(), client, agent)));
+    let task = reactor.spawn_boxed(kind, id, Box::pin(serve(session.clone(), client, agent)));
     session.mailbox.bind(task);
     connection.attach(session);
     connection.resume();

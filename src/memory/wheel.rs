@@ -147,7 +147,6 @@ impl<T> Wheel<T> {
     }
 
     /// Timers that are armed.
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.nodes.len()
     }

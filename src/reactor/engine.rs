@@ -14,6 +14,7 @@ use super::Metrics;
 use super::inbox::Inbox;
 use super::roll;
 use super::shared::{Core, Hook, Shared};
+use super::stall::Watch;
 use super::thread::core_main;
 use crate::config::{Config, raise_descriptors};
 use crate::driver::operation::SocketAddress;
@@ -73,8 +74,13 @@ impl Engine {
         let shared = roll::enrol(settings)?;
         let cores = shared.settings.cores.len();
         let (gone, ends) = channel::bounded(cores); // room for all: nobody waits to tell
-        let mut handle =
-            Handle { shared: shared.clone(), inboxes: Vec::new(), threads: Vec::new(), ends };
+        let mut handle = Handle {
+            shared: shared.clone(),
+            inboxes: Vec::new(),
+            threads: Vec::new(),
+            ends,
+            watch: None,
+        };
         let hooks: Arc<[Hook]> = self.hooks.into();
         for index in 0..cores {
             let (ready, is_ready) = sync_channel(1);
@@ -94,6 +100,7 @@ impl Engine {
                 Err(_) => return Err(handle.failed_start()),
             }
         }
+        handle.watch = Watch::start(&shared)?;
         Ok(handle)
     }
 
@@ -145,6 +152,8 @@ pub struct Handle {
     threads: Vec<Option<thread::JoinHandle<Result<()>>>>,
     /// The cores that end, as they do.
     ends: channel::Receiver<usize>,
+    /// Looks for turns that do not end; goes on while the engine stops.
+    watch: Option<Watch>,
 }
 
 /// Tells that a core ends.
@@ -204,20 +213,28 @@ impl Handle {
         self.shared.quota.connections()
     }
 
-    /// What the cores have counted. Waits until each has answered, a turn of each; one that has
-    /// ended adds nothing.
+    /// What the cores have counted, and how things stand on them, added up. Waits until each has
+    /// answered, a turn of each; one that has ended adds nothing.
     pub fn metrics(&self) -> Metrics {
+        let mut sum = Metrics::default();
+        self.metrics_by_core().iter().for_each(|metrics| sum.add(metrics));
+        sum
+    }
+
+    /// As [`Handle::metrics`], for each core by itself, in their order. One that has ended has
+    /// zeros.
+    pub fn metrics_by_core(&self) -> Vec<Metrics> {
         let (sender, answers) = sync_channel(self.inboxes.len());
-        for inbox in &self.inboxes {
+        for (core, inbox) in self.inboxes.iter().enumerate() {
             let sender = sender.clone();
             inbox.send(move |reactor| {
-                let _ = sender.send(reactor.metrics.snapshot());
+                let _ = sender.send((core, reactor.snapshot()));
             });
         }
         drop(sender);
-        let mut sum = Metrics::default();
-        answers.into_iter().for_each(|metrics| sum.add(&metrics));
-        sum
+        let mut cores = vec![Metrics::default(); self.inboxes.len()];
+        answers.into_iter().for_each(|(core, metrics)| cores[core] = metrics);
+        cores
     }
 
     /// Begins to stop and returns at once: listeners close, connections finish what was begun,
@@ -255,6 +272,7 @@ impl Handle {
                 result = result.and(Err(error));
             }
         }
+        self.watch = None;
         self.shared.blocking.close();
         result
     }

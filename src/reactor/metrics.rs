@@ -12,46 +12,83 @@ impl Count {
         self.0.set(self.0.get() + n);
     }
 
+    /// For what is counted elsewhere.
+    pub(crate) fn set(&self, n: u64) {
+        self.0.set(n);
+    }
+
+    #[inline]
     pub(crate) fn value(&self) -> u64 {
         self.0.get()
     }
 }
 
-macro_rules! counts {
-    ($($(#[doc = $meaning:literal])+ $name:ident,)+) => {
+macro_rules! metrics {
+    (
+        counts: $($(#[doc = $meaning:literal])+ $name:ident,)+;
+        gauges: $($(#[doc = $state:literal])+ $gauge:ident,)+;
+    ) => {
         /// The counts of one core as it keeps them.
         #[derive(Debug, Default)]
         pub(crate) struct Counts { $($(#[doc = $meaning])+ pub(crate) $name: Count,)+ }
 
-        /// What the cores of an engine have counted since their start, added up.
+        /// How things stand on one core.
+        #[derive(Clone, Copy, Debug)]
+        pub(crate) struct Gauges { $($(#[doc = $state])+ pub(crate) $gauge: u64,)+ }
+
+        /// What a core has counted since its start, and how things stand on it now; or the same of
+        /// several cores, added up.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[non_exhaustive]
-        pub struct Metrics { $($(#[doc = $meaning])+ pub $name: u64,)+ }
+        pub struct Metrics {
+            $($(#[doc = $meaning])+ pub $name: u64,)+
+            $($(#[doc = $state])+ pub $gauge: u64,)+
+        }
 
         impl Counts {
             /// The values now.
-            pub(crate) fn snapshot(&self) -> Metrics {
-                Metrics { $($name: self.$name.value(),)+ }
+            pub(crate) fn snapshot(&self, gauges: Gauges) -> Metrics {
+                Metrics { $($name: self.$name.value(),)+ $($gauge: gauges.$gauge,)+ }
             }
         }
 
         impl Metrics {
-            /// Adds another core's counts.
+            /// Adds another core's.
             pub(crate) fn add(&mut self, other: &Metrics) {
                 $(self.$name += other.$name;)+
+                $(self.$gauge += other.$gauge;)+
             }
 
-            /// Name and value of each count, in a fixed order.
+            /// Name and value of each count, in a fixed order. They only grow.
             pub fn entries(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$((stringify!($name), self.$name),)+].into_iter()
+            }
+
+            /// Name and value of each gauge, in a fixed order: how things stand now.
+            pub fn gauges(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($gauge), self.$gauge),)+].into_iter()
             }
         }
     };
 }
 
-counts! {
+metrics! {
+    counts:
     /// Turns of the reactors.
     turns,
+    /// Turns that took more than 10 ms, while the core's other clients waited.
+    slow_turns,
+    /// Turns that were reported because they took more than `SKYRING_STALL`.
+    stalls,
+    /// Nanoseconds of turns that found something to do; neither waiting nor spinning. See
+    /// [`Metrics::utilisation`].
+    busy_ns,
+    /// Nanoseconds of processor that the reactors' threads have had, the kernel's work for them and
+    /// spinning included.
+    cpu_ns,
+    /// Nanoseconds from the start of the reactors to the turn that answers; of each core, so two
+    /// cores have two a nanosecond.
+    up_ns,
     /// Completions of operations.
     completions,
     /// Polls of tasks.
@@ -109,4 +146,64 @@ counts! {
     rationed,
     /// Times a connection's reads paused because its reader lagged.
     paused,
+    ;
+    gauges:
+    /// Blocks of the pools that frames, or the sends in flight, hold.
+    lent_blocks,
+    /// Sockets: connections, listeners, datagram sockets, and those that are being opened.
+    residents,
+    /// Tasks, each agent among them.
+    tasks,
+    /// Timers that run.
+    timers,
+    ;
+}
+
+impl Metrics {
+    /// The share of the time since `before` in which the cores were busy, from 0 to 1: of one core
+    /// by [`Handle::metrics_by_core`](crate::Handle::metrics_by_core), the mean of them all by
+    /// [`Handle::metrics`](crate::Handle::metrics). Against `Metrics::default()` it is the share
+    /// since the start.
+    ///
+    /// It is about turns: how likely what comes finds its core in the middle of one, be it that a
+    /// handler calculates, blocks, or that another program has the core. What the kernel does of the
+    /// output in the very call that waits counts as waiting; the more load, the fewer calls wait. What
+    /// the processor does in all is `cpu_ns` against `up_ns`.
+    ///
+    /// ```no_run
+    /// # fn look(handle: &skyring::Handle) {
+    /// let before = handle.metrics();
+    /// std::thread::sleep(std::time::Duration::from_secs(1));
+    /// println!("{:.0} %", 100.0 * handle.metrics().utilisation(&before));
+    /// # }
+    /// ```
+    pub fn utilisation(&self, before: &Metrics) -> f64 {
+        match self.up_ns.saturating_sub(before.up_ns) {
+            0 => 0.0,
+            up => self.busy_ns.saturating_sub(before.busy_ns) as f64 / up as f64,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_add_up_counts_and_gauges() {
+        let counts = Counts::default();
+        counts.turns.add(3);
+        counts.up_ns.set(1000);
+        counts.busy_ns.add(250);
+        let gauges = Gauges { lent_blocks: 1, residents: 2, tasks: 3, timers: 4 };
+        let one = counts.snapshot(gauges);
+        let mut two = one;
+        two.add(&one);
+        assert_eq!((two.turns, two.tasks, two.timers), (6, 6, 8));
+        assert_eq!(one.gauges().map(|(_, value)| value).collect::<Vec<_>>(), [1, 2, 3, 4]);
+        assert!(two.entries().all(|(name, _)| name != "tasks"));
+        assert_eq!(two.utilisation(&Metrics::default()), 0.25);
+        assert_eq!(two.utilisation(&one), 0.25);
+        assert_eq!(two.utilisation(&two), 0.0);
+    }
 }

@@ -8,15 +8,19 @@
 //! so by [`Flush`].
 
 pub(crate) mod blocking;
+mod busy;
 pub(crate) mod engine;
 mod extension;
 pub(crate) mod fabric;
 mod inbox;
+pub(crate) mod kind;
 mod listening;
 mod metrics;
+mod progress;
 mod rings;
 pub(crate) mod roll;
 pub(crate) mod shared;
+mod stall;
 mod stop;
 mod task;
 pub(crate) mod thread;
@@ -25,6 +29,7 @@ mod turn;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
+use std::panic::Location;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Waker;
@@ -39,9 +44,11 @@ use crate::memory::shared::take_panics;
 use crate::memory::slots::{Key, Slots};
 use crate::memory::wheel::Wheel;
 
+use self::busy::Stopwatch;
 pub(crate) use self::extension::Extension;
-use self::metrics::Counts;
+use self::kind::{Cache, Kind};
 pub use self::metrics::Metrics;
+use self::metrics::{Counts, Gauges};
 pub(crate) use self::stop::Ended;
 pub use self::stop::stopping;
 pub(crate) use self::task::guarded;
@@ -51,6 +58,7 @@ pub use self::timer::{Elapsed, Sleep, Within, sleep, within};
 use self::blocking::Blocking;
 use self::fabric::Fabric;
 use self::inbox::Inbox;
+use self::progress::Shown;
 use self::shared::Shared;
 use self::task::Tasks;
 pub(crate) use self::timer::{Alarm, Expire};
@@ -115,6 +123,10 @@ pub(crate) struct Reactor {
     pub(crate) fabric: Fabric,
     /// What a higher floor keeps on this core.
     extension: OnceCell<Box<dyn Extension>>,
+    /// What other threads see of this core; the same as in `shared`, found by one step.
+    progress: Shown,
+    kinds: Cache,
+    stopwatch: Stopwatch,
 }
 
 thread_local! {
@@ -133,6 +145,7 @@ impl Reactor {
         let inbox = Arc::new(Inbox::new(driver.bell()));
         let door = shared.doors[index].set(inbox.clone());
         assert!(door.is_ok(), "each core of an engine is made once");
+        let progress = shared.progress[index].clone();
         Rc::new(Reactor {
             index,
             settings: shared.settings.clone(),
@@ -141,7 +154,7 @@ impl Reactor {
             phase: Cell::new(Phase::Running),
             now: Cell::new(now),
             completions: RefCell::new(Vec::new()),
-            tasks: Tasks::new(inbox.clone()),
+            tasks: Tasks::new(inbox.clone(), progress.clone()),
             timers: RefCell::new(Wheel::new(timer::ticks(now))),
             flushes: RefCell::new(Vec::new()),
             after_flush: RefCell::new(Vec::new()),
@@ -155,6 +168,9 @@ impl Reactor {
             fabric: Fabric::new(shared.clone(), index),
             shared,
             extension: OnceCell::new(),
+            progress,
+            kinds: Cache::default(),
+            stopwatch: Stopwatch::new(now),
         })
     }
 
@@ -265,9 +281,9 @@ impl Reactor {
         drop(left); // outside of the borrow
     }
 
-    /// Runs a future on this core.
-    pub(crate) fn spawn_boxed(&self, future: task::Boxed) -> Key {
-        self.tasks.spawn(future)
+    /// Runs a future on this core, under this name: see [`Reactor::running`].
+    pub(crate) fn spawn_boxed(&self, kind: Kind, id: u64, future: task::Boxed) -> Key {
+        self.tasks.spawn(kind, id, future)
     }
 
     /// Has the task polled in this turn.
@@ -303,6 +319,19 @@ impl Reactor {
         self.phase.get() != Phase::Running
     }
 
+    /// What this core has counted, and how things stand on it.
+    pub(crate) fn snapshot(&self) -> Metrics {
+        self.metrics.stalls.set(self.progress.stalls());
+        self.metrics.up_ns.set(self.up().as_nanos() as u64);
+        self.metrics.cpu_ns.set(self.driver.borrow().cpu_time().as_nanos() as u64);
+        self.metrics.snapshot(Gauges {
+            lent_blocks: self.pool.lent().into(),
+            residents: self.residents.borrow().len() as u64,
+            tasks: self.tasks.len() as u64,
+            timers: self.timers.borrow().len() as u64,
+        })
+    }
+
     /// Aborts a resident, whatever of a user's that drops or wakes.
     fn abort(&self, resident: Rc<dyn Resident>) {
         guarded(&self.metrics, "an abort panicked", || resident.abort());
@@ -325,7 +354,8 @@ impl Reactor {
     }
 }
 
-/// Runs a future on this core, beside the others.
+/// Runs a future on this core, beside the others. Where a turn does not end, the log names a task by
+/// the place of this call.
 ///
 /// # Panics
 /// Outside of a reactor.
@@ -336,11 +366,12 @@ impl Reactor {
 /// skyring::spawn(async move { assert_eq!(task.await.unwrap(), 42) });
 /// # }
 /// ```
+#[track_caller]
 pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
 where
     F: Future + 'static,
 {
-    task::spawn(&Reactor::current(), future)
+    task::spawn(&Reactor::current(), Location::caller(), future)
 }
 
 /// A random number from the core's own generator, which is seeded by the kernel. In a simulation it

@@ -7,7 +7,9 @@ use crossbeam::utils::CachePadded;
 
 use super::blocking::Blocking;
 use super::inbox::Inbox;
+use super::kind::{Kind, Kinds};
 use super::listening::Listening;
+use super::progress::{Progress, Shown};
 use super::rings::Rings;
 use crate::config::Settings;
 use crate::error::Result;
@@ -41,6 +43,9 @@ pub(crate) struct Shared {
     pub(super) draining: AtomicUsize,
     /// By core: how many services live there.
     pub(crate) loads: Box<[CachePadded<AtomicUsize>]>,
+    /// By core: what it publishes of its progress.
+    pub(crate) progress: Box<[Shown]>,
+    pub(super) kinds: Kinds,
 }
 
 impl Shared {
@@ -55,6 +60,8 @@ impl Shared {
             draining: AtomicUsize::new(cores),
             loads: (0..cores).map(|_| CachePadded::default()).collect(),
             doors: (0..cores).map(|_| OnceLock::new()).collect(),
+            progress: (0..cores).map(|_| Progress::new()).collect(),
+            kinds: Kinds::default(),
             settings: Arc::new(settings),
         }
     }
@@ -62,5 +69,10 @@ impl Shared {
     /// How many cores the engine has.
     pub(crate) fn cores(&self) -> usize {
         self.doors.len()
+    }
+
+    /// The kind of this name: of a type, say. Takes a lock; [`Kind::of`] has a cache for each core.
+    pub(crate) fn intern(&self, name: &'static str) -> Kind {
+        self.kinds.intern(name, true)
     }
 }

@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
+use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,7 +14,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::inbox::Inbox;
+use super::kind::Kind;
 use super::metrics::Counts;
+use super::progress::Shown;
 use super::{CURRENT, Reactor};
 use crate::error::Error;
 use crate::guard::caught;
@@ -33,6 +36,7 @@ pub(crate) struct Tasks {
     #[expect(clippy::vec_box, reason = "the boxes move between here and the table")]
     spares: RefCell<Vec<Box<Handle>>>,
     inbox: Arc<Inbox>,
+    progress: Shown,
 }
 
 struct Task {
@@ -41,6 +45,9 @@ struct Task {
     handle: Option<Box<Handle>>,
     /// The task stands in the ready queue.
     scheduled: bool,
+    /// Its name, and who it is of those; published while it is polled or dropped.
+    kind: Kind,
+    id: u64,
 }
 
 /// A waker, and the flag behind it.
@@ -99,13 +106,14 @@ impl Wake for Flag {
 }
 
 impl Tasks {
-    pub(super) fn new(inbox: Arc<Inbox>) -> Tasks {
+    pub(super) fn new(inbox: Arc<Inbox>, progress: Shown) -> Tasks {
         Tasks {
             // Tasks are as many as a user spawns; connections, which peers open, are bounded.
             table: RefCell::new(Slots::new(usize::MAX)),
             ready: RefCell::new(VecDeque::new()),
             spares: RefCell::new(Vec::new()),
             inbox,
+            progress,
         }
     }
 
@@ -113,8 +121,8 @@ impl Tasks {
         !self.ready.borrow().is_empty()
     }
 
-    pub(super) fn spawn(&self, future: Boxed) -> Key {
-        let task = Task { future: Some(future), handle: None, scheduled: true };
+    pub(super) fn spawn(&self, kind: Kind, id: u64, future: Boxed) -> Key {
+        let task = Task { future: Some(future), handle: None, scheduled: true, kind, id };
         let key = self.table.borrow_mut().insert(task);
         let key = key.unwrap_or_else(|_| unreachable!("the table has no bound of its own"));
         self.ready.borrow_mut().push_back(key);
@@ -157,12 +165,14 @@ impl Tasks {
         }
     }
 
+    /// Takes a task's future out to be polled, and says that it runs.
     #[inline]
     fn take(&self, key: Key) -> Option<(Boxed, Box<Handle>)> {
         let mut table = self.table.borrow_mut();
         let task = table.get_mut(key)?;
         // Before the poll: a wake during it must count.
         task.scheduled = false;
+        self.progress.runs(task.kind, task.id);
         let future = task.future.take()?;
         let handle = task.handle.take();
         drop(table);
@@ -205,10 +215,9 @@ impl Tasks {
     }
 
     pub(super) fn kill(&self, key: Key, metrics: &Counts) {
-        let task = self.table.borrow_mut().remove(key);
-        if let Some(future) = task.and_then(|task| task.future) {
-            drop_quietly(future, metrics);
-        }
+        let Some(task) = self.table.borrow_mut().remove(key) else { return };
+        let Some(future) = task.future else { return };
+        self.progress.during(task.kind, task.id, || drop_quietly(future, metrics));
     }
 
     /// Drops all tasks.
@@ -219,6 +228,10 @@ impl Tasks {
 
     pub(super) fn is_empty(&self) -> bool {
         self.table.borrow().is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.table.borrow().len()
     }
 }
 
@@ -316,20 +329,26 @@ impl<T> Drop for Ending<T> {
     }
 }
 
-pub(super) fn spawn<F>(reactor: &Rc<Reactor>, future: F) -> JoinHandle<F::Output>
+pub(super) fn spawn<F>(
+    reactor: &Rc<Reactor>,
+    place: &'static Location<'static>,
+    future: F,
+) -> JoinHandle<F::Output>
 where
     F: Future + 'static,
 {
+    let kind = Kind::spawned_at(reactor, place);
     let outcome = Rc::new(Outcome {
         result: Cell::new(None),
         waiting: Cell::new(None),
         finished: Cell::new(false),
     });
     let ending = Ending(outcome.clone());
-    let task = reactor.spawn_boxed(Box::pin(async move {
+    let future = Box::pin(async move {
         let result = future.await;
         ending.0.set(Ok(result));
-    }));
+    });
+    let task = reactor.spawn_boxed(kind, 0, future);
     JoinHandle { reactor: reactor.clone(), task, outcome }
 }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::kind::Kind;
 use super::{Ended, Phase, Reactor, guarded, timer};
 use crate::driver::operation::Wait;
 
@@ -29,17 +30,21 @@ impl Reactor {
 
     /// One turn. Waits in the kernel when there is nothing else to do.
     pub(crate) fn turn(self: &Rc<Reactor>) -> io::Result<()> {
-        let wait = self.wait();
+        let wait = self.end_turn(self.wait());
         self.sleep(wait)?;
-        self.now.set(self.driver.borrow().now());
-        self.metrics.turns.add(1);
+        self.begin_turn();
+        self.running(Kind::COMPLETIONS, 0);
         self.dispatch();
         if !self.inbox.is_empty() {
+            self.running(Kind::INBOX, 0);
             self.inbox.clone().drain(self);
         }
+        self.running(Kind::FABRIC, 0);
         self.fabric.drain(self);
+        self.running(Kind::TIMERS, 0);
         self.expire();
         self.tasks.run(POLLS_MAX, &self.metrics);
+        self.running(Kind::OUTPUT, 0);
         self.count_panics(); // of what tasks dropped: nobody's below
         self.flush();
         self.fabric.flush(self);

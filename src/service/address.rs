@@ -57,6 +57,11 @@ impl ServiceId {
         (self.0.get() >> ENGINE_SHIFT) as u8
     }
 
+    /// All 64 bits; the highest eight are not zero.
+    pub(super) fn bits(self) -> u64 {
+        self.0.get()
+    }
+
     #[inline]
     pub(super) fn key(self) -> Key {
         let bits = self.0.get();

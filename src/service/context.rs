@@ -1,5 +1,6 @@
 //! What a service can do besides handling: start others, wait, watch.
 
+use std::any::type_name;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::{Rc, Weak};
@@ -14,6 +15,7 @@ use super::table::Door;
 use super::tell::tell;
 use super::timer::{self, Timer};
 use crate::clock::Now;
+use crate::reactor::kind::Kind;
 
 /// A service as its own handlers see it.
 pub struct Context<S: Service> {
@@ -124,10 +126,12 @@ impl<S: Service> Context<S> {
         let port = &self.port;
         let place = port.with_extra(|extra| extra.forks.vacant_key());
         let fork = Fork { port: Rc::downgrade(port), place, message: RefCell::new(None) };
-        let task = port.reactor().spawn_boxed(Box::pin(async move {
+        let kind = Kind::of(port.reactor(), type_name::<S>());
+        let task = Box::pin(async move {
             let message = future.await;
             fork.message.replace(Some(message));
-        }));
+        });
+        let task = port.reactor().spawn_boxed(kind, port.id.bits(), task);
         port.with_extra(|extra| extra.forks.insert(task));
     }
 }

@@ -18,6 +18,7 @@ use super::table::Services;
 use super::tell::tell;
 use crate::error::Result;
 use crate::guard::message;
+use crate::reactor::kind::Kind;
 use crate::reactor::{Reactor, guarded};
 
 /// What a mailbox must know of its service's type.
@@ -70,7 +71,8 @@ pub(super) fn start<S: Service>(
     let address = Address::new(port.id);
     let life =
         Life { service: Some(service), cx: Context::new(port.clone()), reason: Cell::new(None) };
-    let task = reactor.spawn_boxed(Box::pin(live(life)));
+    let kind = Kind::of(reactor, type_name::<S>());
+    let task = reactor.spawn_boxed(kind, port.id.bits(), Box::pin(live(life)));
     port.bind(task);
     Ok(address)
 }

@@ -105,6 +105,12 @@ impl Ring {
         Now::from_nanos(self.started.elapsed().as_nanos() as u64)
     }
 
+    /// Time that the calling thread has had a processor.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        Duration::try_from(time).unwrap_or_default() // it never goes back
+    }
+
     /// A number that nobody can guess from the ones before by chance (xorshift64*, seeded by the
     /// kernel). Not for keys.
     pub(crate) fn random(&mut self) -> u64 {
