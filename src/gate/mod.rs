@@ -25,7 +25,7 @@ use self::listen::Door;
 use crate::net::connection::Connection;
 use crate::reactor::Reactor;
 use crate::reactor::engine::Engine;
-use crate::service::mailbox::Local;
+use crate::service::local::Local;
 use crate::wire::Framing;
 
 /// Makes the agent of a connection and starts it.

@@ -15,7 +15,8 @@ use crate::net::connection::{Connection, Receiver};
 use crate::net::output::Backlog;
 use crate::reactor::kind::Kind;
 use crate::reactor::{Reactor, guarded};
-use crate::service::mailbox::{Deliver, Local, Mailbox, Undelivered};
+use crate::service::local::Local;
+use crate::service::mailbox::{Deliver, Mailbox, Undelivered};
 use crate::wire::Framing;
 
 /// Output of one turn and client at which its agent waits for the flush, or half of the send cap if

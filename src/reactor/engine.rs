@@ -10,12 +10,12 @@ use crossbeam::channel;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::Metrics;
 use super::inbox::Inbox;
 use super::roll;
 use super::shared::{Core, Hook, Shared};
 use super::stall::Watch;
 use super::thread::core_main;
+use super::{JoinError, Metrics, Reactor, spawn};
 use crate::config::{Config, raise_descriptors};
 use crate::driver::operation::SocketAddress;
 use crate::error::{Error, Result};
@@ -235,6 +235,41 @@ impl Handle {
         let mut cores = vec![Metrics::default(); self.inboxes.len()];
         answers.into_iter().for_each(|(core, metrics)| cores[core] = metrics);
         cores
+    }
+
+    /// Runs a future on a core of the engine and waits on this thread for what it returns: how the
+    /// program around an engine calls its services.
+    ///
+    /// ```no_run
+    /// # fn example(handle: &skyring::Handle) -> skyring::Result<()> {
+    /// let drawn = handle.run_on(0, || async { skyring::random() })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`JoinError::Panicked`] when it panicked, [`JoinError::Aborted`] when the engine stopped
+    /// before it was done.
+    ///
+    /// # Panics
+    /// When the engine has no such core, and on a core of an engine, which it would block.
+    pub fn run_on<F>(
+        &self,
+        core: usize,
+        make: impl FnOnce() -> F + Send + 'static,
+    ) -> Result<F::Output, JoinError>
+    where
+        F: Future + 'static,
+        F::Output: Send + 'static,
+    {
+        assert!(core < self.cores(), "the engine has {} cores, not {core}", self.cores());
+        assert!(Reactor::try_current().is_none(), "a core must not wait for another: spawn a task");
+        let (sender, result) = sync_channel(1); // room for all: nobody waits to tell
+        self.inboxes[core].send(move |_| {
+            let task = spawn(async move { make().await });
+            spawn(async move { sender.send(task.await) });
+        });
+        result.recv().unwrap_or(Err(JoinError::Aborted))
     }
 
     /// Begins to stop and returns at once: listeners close, connections finish what was begun,

@@ -11,6 +11,15 @@ pub(crate) trait Extension: Any {
     /// The engine stops, and no connection is left: end what lives here, in order. Called again
     /// until it returns that nothing is left.
     fn wind_down(&self) -> bool;
+    /// How things stand: services that live here, and calls that wait for their answer.
+    fn stand(&self) -> Stand;
+}
+
+/// How things stand with an extension.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Stand {
+    pub(crate) services: usize,
+    pub(crate) calls: usize,
 }
 
 impl Reactor {
@@ -22,6 +31,10 @@ impl Reactor {
     pub(crate) fn extension<E: Extension + Default>(&self) -> &E {
         let extension = &**self.extension.get_or_init(|| Box::new(E::default()));
         (extension as &dyn Any).downcast_ref().expect("a core has extensions of one type")
+    }
+
+    pub(super) fn extension_stands(&self) -> Stand {
+        self.extension.get().map_or_else(Stand::default, |extension| extension.stand())
     }
 
     pub(super) fn expire_extension(&self, place: u32, sequence: u64) {

@@ -152,8 +152,12 @@ metrics! {
     lent_blocks,
     /// Sockets: connections, listeners, datagram sockets, and those that are being opened.
     residents,
-    /// Tasks, each agent among them.
+    /// Tasks, each agent and each service among them.
     tasks,
+    /// Services.
+    services,
+    /// Calls that wait for their answer.
+    calls,
     /// Timers that run.
     timers,
     ;
@@ -195,12 +199,13 @@ mod tests {
         counts.turns.add(3);
         counts.up_ns.set(1000);
         counts.busy_ns.add(250);
-        let gauges = Gauges { lent_blocks: 1, residents: 2, tasks: 3, timers: 4 };
+        let gauges =
+            Gauges { lent_blocks: 1, residents: 2, tasks: 3, services: 4, calls: 5, timers: 6 };
         let one = counts.snapshot(gauges);
         let mut two = one;
         two.add(&one);
-        assert_eq!((two.turns, two.tasks, two.timers), (6, 6, 8));
-        assert_eq!(one.gauges().map(|(_, value)| value).collect::<Vec<_>>(), [1, 2, 3, 4]);
+        assert_eq!((two.turns, two.tasks, two.timers), (6, 6, 12));
+        assert_eq!(one.gauges().map(|(_, value)| value).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
         assert!(two.entries().all(|(name, _)| name != "tasks"));
         assert_eq!(two.utilisation(&Metrics::default()), 0.25);
         assert_eq!(two.utilisation(&one), 0.25);

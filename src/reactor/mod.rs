@@ -45,7 +45,7 @@ use crate::memory::slots::{Key, Slots};
 use crate::memory::wheel::Wheel;
 
 use self::busy::Stopwatch;
-pub(crate) use self::extension::Extension;
+pub(crate) use self::extension::{Extension, Stand};
 use self::kind::{Cache, Kind};
 pub use self::metrics::Metrics;
 use self::metrics::{Counts, Gauges};
@@ -324,7 +324,10 @@ impl Reactor {
         self.metrics.stalls.set(self.progress.stalls());
         self.metrics.up_ns.set(self.up().as_nanos() as u64);
         self.metrics.cpu_ns.set(self.driver.borrow().cpu_time().as_nanos() as u64);
+        let Stand { services, calls } = self.extension_stands();
         self.metrics.snapshot(Gauges {
+            services: services as u64,
+            calls: calls as u64,
             lent_blocks: self.pool.lent().into(),
             residents: self.residents.borrow().len() as u64,
             tasks: self.tasks.len() as u64,

@@ -118,4 +118,9 @@ impl Calls {
         // The loser of the race with an answer is nobody's loss.
         let _ = self.answer(CallKey { place, sequence }, Err(CallError::TimedOut));
     }
+
+    /// Calls that wait, or whose outcome was not taken yet.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.borrow().len()
+    }
 }

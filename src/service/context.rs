@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::Service;
 use super::address::{Address, ServiceId};
-use super::mailbox::{Deliver, Local};
+use super::local::Local;
+use super::mailbox::Deliver;
 use super::port::{Control, Port};
 use super::signal::Signal;
 use super::table::Door;

@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::task::Poll;
 
 use crate::memory::slots::Key;
@@ -256,37 +256,4 @@ impl<M> std::error::Error for Undelivered<M> {}
 /// What takes messages of a type in: a mailbox, whatever else it carries.
 pub(crate) trait Deliver<M> {
     fn deliver(&self, message: M) -> Result<(), Undelivered<M>>;
-}
-
-/// The core-local door to a service: cheap to clone, takes any message, one that holds a
-/// [`Frame`](crate::Frame) too. It may outlive its service; sending then gives the message back.
-pub struct Local<M>(Weak<dyn Deliver<M>>);
-
-impl<M> Local<M> {
-    pub(crate) fn new(target: Weak<dyn Deliver<M>>) -> Local<M> {
-        Local(target)
-    }
-
-    /// Sends a message; it is handled in this turn or the next.
-    ///
-    /// # Errors
-    /// [`Undelivered`] with the message, when the mailbox is full or the receiver has ended.
-    pub fn send(&self, message: M) -> Result<(), Undelivered<M>> {
-        match self.0.upgrade() {
-            Some(target) => target.deliver(message),
-            None => Err(Undelivered::Dead(message)),
-        }
-    }
-}
-
-impl<M> Clone for Local<M> {
-    fn clone(&self) -> Local<M> {
-        Local(self.0.clone())
-    }
-}
-
-impl<M> fmt::Debug for Local<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Local({})", if self.0.strong_count() > 0 { "alive" } else { "dead" })
-    }
 }

@@ -11,7 +11,7 @@ use super::members::Groups;
 use super::registry::Registry;
 use super::signal::Signal;
 use crate::memory::slots::Slots;
-use crate::reactor::{Extension, Reactor};
+use crate::reactor::{Extension, Reactor, Stand};
 
 /// A service as the table knows it: whatever messages it takes.
 pub(super) trait Door: Any {
@@ -77,6 +77,10 @@ impl Extension for Services {
         let roots = doors.into_iter().filter(|door| !door.is_supervised());
         roots.for_each(|door| door.signal(Signal::Stop));
         self.table.borrow().is_empty()
+    }
+
+    fn stand(&self) -> Stand {
+        Stand { services: self.table.borrow().len(), calls: self.calls.len() }
     }
 }
 

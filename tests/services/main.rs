@@ -4,6 +4,7 @@
 mod calls;
 mod life;
 mod names;
+mod outside;
 mod supervision;
 mod support;
 mod time;
