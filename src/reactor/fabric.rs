@@ -15,8 +15,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-pub(crate) use super::rings::Lane;
-use super::rings::{Envelope, Line, Peer};
+pub(crate) use super::rings::{Envelope, Lane};
+use super::rings::{Line, Peer};
 use super::shared::Shared;
 use super::{Reactor, guarded};
 use crate::memory::envelope::Letter;

@@ -76,7 +76,7 @@ pub use self::mailbox::Undelivered;
 pub use self::names::{NameError, bind, bind_local, find, find_local, unique};
 pub use self::notify::{Notify, Wait};
 pub use self::reason::{Down, Reason};
-pub use self::remote::{on, spawn_balanced, spawn_on};
+pub use self::remote::{crosses_in_place, on, spawn_balanced, spawn_on};
 pub use self::reply::Reply;
 pub use self::supervise::{AddError, Child, Restart, StartError, Supervise, Supervisor};
 pub use self::tell::{kill, stop};
