@@ -1,16 +1,24 @@
-//! Frames with a big-endian length before the payload.
+//! Frames with a length before the payload.
 
 use super::{Envelope, Found, FrameError, Step};
 
-/// The width of the length before each payload: big-endian, counting the payload alone.
+/// The form of the length before each payload. It counts the payload alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LengthPrefix {
-    /// Two bytes, payloads up to 65,535 bytes.
+    /// Two bytes, big-endian: payloads up to 65,535 bytes.
     U16,
-    /// Four bytes, payloads up to 4 GiB less one byte.
+    /// Four bytes, big-endian: payloads up to 4 GiB less one byte.
     U32,
+    /// One to five bytes of seven bits each, the lowest first, all but the last with the top bit
+    /// set: LEB128 as Protocol Buffers have it
+    /// (<https://protobuf.dev/programming-guides/encoding/#varints>). Payloads up to 4 GiB less one
+    /// byte.
+    Varint,
 }
+
+/// Bytes of the longest prefix.
+pub(super) const PREFIX_BYTES_MAX: usize = 5;
 
 impl LengthPrefix {
     /// The longest payload whose length the prefix can say, in bytes.
@@ -18,7 +26,7 @@ impl LengthPrefix {
     pub const fn payload_bytes_max(self) -> usize {
         match self {
             LengthPrefix::U16 => u16::MAX as usize,
-            LengthPrefix::U32 => u32::MAX as usize,
+            LengthPrefix::U32 | LengthPrefix::Varint => u32::MAX as usize,
         }
     }
 
@@ -32,6 +40,10 @@ impl LengthPrefix {
             LengthPrefix::U32 => match bytes.first_chunk() {
                 Some(&prefix) => (4, u32::from_be_bytes(prefix) as usize),
                 None => return Ok(Step::Partial { needed: 4 }),
+            },
+            LengthPrefix::Varint => match decode_varint(bytes)? {
+                Some(found) => found,
+                None => return Ok(Step::Partial { needed: bytes.len() + 1 }),
             },
         };
         if payload > frame_bytes_max {
@@ -54,12 +66,42 @@ impl LengthPrefix {
         let (head, head_bytes) = match self {
             LengthPrefix::U16 => {
                 let [high, low] = (payload_bytes as u16).to_be_bytes();
-                ([high, low, 0, 0], 2)
+                ([high, low, 0, 0, 0], 2)
             }
-            LengthPrefix::U32 => ((payload_bytes as u32).to_be_bytes(), 4),
+            LengthPrefix::U32 => {
+                let [a, b, c, d] = (payload_bytes as u32).to_be_bytes();
+                ([a, b, c, d, 0], 4)
+            }
+            LengthPrefix::Varint => encode_varint(payload_bytes as u32),
         };
         Ok(Envelope { head, head_bytes, tail: b"" })
     }
+}
+
+/// The length at the front and how many bytes say it; `None` when more must come.
+fn decode_varint(bytes: &[u8]) -> Result<Option<(usize, usize)>, FrameError> {
+    let mut length = 0u64;
+    for (at, &byte) in bytes.iter().take(PREFIX_BYTES_MAX).enumerate() {
+        length |= u64::from(byte & 0x7F) << (7 * at);
+        if byte & 0x80 == 0 {
+            let length = u32::try_from(length).map_err(|_| FrameError::BadPrefix)?;
+            return Ok(Some((at + 1, length as usize)));
+        }
+    }
+    if bytes.len() < PREFIX_BYTES_MAX { Ok(None) } else { Err(FrameError::BadPrefix) }
+}
+
+/// The shortest form of a length, and how many bytes it has.
+fn encode_varint(mut length: u32) -> ([u8; PREFIX_BYTES_MAX], u8) {
+    let mut prefix = [0; PREFIX_BYTES_MAX];
+    let mut at = 0;
+    while length > 0x7F {
+        prefix[at] = length as u8 | 0x80;
+        length >>= 7;
+        at += 1;
+    }
+    prefix[at] = length as u8;
+    (prefix, at as u8 + 1)
 }
 
 #[cfg(test)]
@@ -114,5 +156,47 @@ mod tests {
         assert_eq!(LengthPrefix::U32.encode(65_536).expect("fits").head(), b"\0\x01\0\0");
         #[cfg(target_pointer_width = "64")]
         assert!(LengthPrefix::U32.encode(1 << 32).is_err());
+    }
+
+    #[test]
+    fn a_varint_grows_a_byte_every_seven_bits() {
+        let edges = [
+            (0, 1),
+            (127, 1),
+            (128, 2),
+            (16_383, 2),
+            (16_384, 3),
+            (2_097_151, 3),
+            (2_097_152, 4),
+            (268_435_455, 4),
+            (268_435_456, 5),
+            (u32::MAX as usize, 5),
+        ];
+        for (payload, bytes) in edges {
+            let envelope = LengthPrefix::Varint.encode(payload).expect("it fits");
+            assert_eq!(envelope.head().len(), bytes, "{payload}");
+            assert_eq!(decode_varint(envelope.head()), Ok(Some((bytes, payload))));
+            for cut in 0..bytes {
+                let step = decode(LengthPrefix::Varint, &envelope.head()[..cut], usize::MAX);
+                assert_eq!(step, Ok(Step::Partial { needed: cut + 1 }), "{payload} cut at {cut}");
+            }
+        }
+        assert_eq!(LengthPrefix::Varint.encode(300).expect("it fits").head(), [0xAC, 0x02]);
+    }
+
+    #[test]
+    fn a_varint_that_does_not_end_or_fit_is_refused() {
+        let bad: [&[u8]; 3] =
+            [&[0x80; 5], &[0xFF, 0xFF, 0xFF, 0xFF, 0x10], &[0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x01]];
+        for bytes in bad {
+            let step = decode(LengthPrefix::Varint, bytes, usize::MAX);
+            assert_eq!(step, Err(FrameError::BadPrefix), "{bytes:x?}");
+        }
+        let last = [0xFF, 0xFF, 0xFF, 0xFF, 0x0F];
+        assert_eq!(decode_varint(&last), Ok(Some((5, u32::MAX as usize))));
+        assert_eq!(
+            decode(LengthPrefix::Varint, &[0x0B], 10),
+            Err(FrameError::TooLong { len: 11, max: 10 })
+        );
     }
 }

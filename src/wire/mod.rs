@@ -7,7 +7,9 @@
 //!   bytes ──►  head │ payload          │ tail │ next frame ...
 //!   u16        2    │ 0 ..= 65535      │ 0    │
 //!   u32        4    │ 0 ..= 4294967295 │ 0    │
+//!   varint     1..5 │ 0 ..= 4294967295 │ 0    │
 //!   line       0    │ no LF            │ 1, 2 │  LF, or CR LF
+//!   fixed:N    0    │ N                │ 0    │
 //!   raw        0    │ 1 ..             │ 0    │  whatever is there
 //! ```
 //!
@@ -30,21 +32,27 @@ mod frame;
 mod line;
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::ops::Range;
 use std::str::FromStr;
 
 pub use frame::LengthPrefix;
 
+use frame::PREFIX_BYTES_MAX;
+
 /// How a byte stream is cut into frames.
 ///
-/// Read from text as `raw`, `u16`, `u32` or `line`, and shown as the same words.
+/// Read from text as `raw`, `u16`, `u32`, `varint`, `line` or `fixed:64`, and shown as the same
+/// words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Framing {
     /// No frames: whatever has arrived is handed on, at least one byte, at most the frame cap.
     Raw,
-    /// A big-endian length before each payload.
+    /// A length before each payload.
     Length(LengthPrefix),
+    /// Payloads of so many bytes each, with nothing between them.
+    Fixed(NonZeroU32),
     /// Lines of text that end with LF or CR LF, which are not part of the payload.
     ///
     /// A payload that itself ends with CR is sent as it is, and its reader takes that CR for a
@@ -93,13 +101,17 @@ impl Found {
 /// What is put around a payload to send it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Envelope {
-    head: [u8; 4],
+    head: [u8; PREFIX_BYTES_MAX],
     head_bytes: u8,
     tail: &'static [u8],
 }
 
 impl Envelope {
-    /// The bytes before the payload, at most four.
+    fn headless(tail: &'static [u8]) -> Envelope {
+        Envelope { head: [0; PREFIX_BYTES_MAX], head_bytes: 0, tail }
+    }
+
+    /// The bytes before the payload, at most five.
     #[inline]
     pub fn head(&self) -> &[u8] {
         &self.head[..usize::from(self.head_bytes)]
@@ -132,6 +144,7 @@ impl Framing {
         match self {
             Framing::Length(prefix) => prefix.decode(bytes, frame_bytes_max),
             Framing::Line => line::decode(bytes, scanned, frame_bytes_max),
+            Framing::Fixed(size) => decode_fixed(bytes, size.get() as usize, frame_bytes_max),
             Framing::Raw => Ok(decode_raw(bytes, frame_bytes_max)),
         }
     }
@@ -142,20 +155,26 @@ impl Framing {
     pub fn continues(self, have: usize, needed: usize, next: &[u8]) -> usize {
         match self {
             Framing::Line => line::end(next).unwrap_or(next.len()),
-            Framing::Raw | Framing::Length(_) => next.len().min(needed.saturating_sub(have)),
+            Framing::Raw | Framing::Length(_) | Framing::Fixed(_) => {
+                next.len().min(needed.saturating_sub(have))
+            }
         }
     }
 
     /// The encoding around a payload of `payload_bytes` bytes.
     ///
     /// # Errors
-    /// [`FrameError::TooLong`] when the length does not fit the prefix.
+    /// [`FrameError::TooLong`] when the length does not fit the prefix, [`FrameError::NotFixed`]
+    /// when it is not the fixed one.
     #[inline]
     pub fn encode(self, payload_bytes: usize) -> Result<Envelope, FrameError> {
         match self {
             Framing::Length(prefix) => prefix.encode(payload_bytes),
-            Framing::Line => Ok(Envelope { head: [0; 4], head_bytes: 0, tail: b"\n" }),
-            Framing::Raw => Ok(Envelope { head: [0; 4], head_bytes: 0, tail: b"" }),
+            Framing::Fixed(size) if payload_bytes != size.get() as usize => {
+                Err(FrameError::NotFixed { len: payload_bytes, size: size.get() as usize })
+            }
+            Framing::Line => Ok(Envelope::headless(b"\n")),
+            Framing::Raw | Framing::Fixed(_) => Ok(Envelope::headless(b"")),
         }
     }
 
@@ -168,7 +187,7 @@ impl Framing {
     pub fn check_payload(self, payload: &[u8]) -> Result<(), FrameError> {
         match self {
             Framing::Line => line::check_payload(payload),
-            Framing::Raw | Framing::Length(_) => Ok(()),
+            Framing::Raw | Framing::Length(_) | Framing::Fixed(_) => Ok(()),
         }
     }
 }
@@ -180,6 +199,17 @@ fn decode_raw(bytes: &[u8], frame_bytes_max: usize) -> Step {
         return Step::Partial { needed: 1 };
     }
     Step::Frame(Found { head: 0, payload: bytes.len().min(frame_bytes_max.max(1)), tail: 0 })
+}
+
+#[inline]
+fn decode_fixed(bytes: &[u8], size: usize, frame_bytes_max: usize) -> Result<Step, FrameError> {
+    if size > frame_bytes_max {
+        return Err(FrameError::TooLong { len: size, max: frame_bytes_max });
+    }
+    if bytes.len() < size {
+        return Ok(Step::Partial { needed: size });
+    }
+    Ok(Step::Frame(Found { head: 0, payload: size, tail: 0 }))
 }
 
 impl From<LengthPrefix> for Framing {
@@ -194,7 +224,9 @@ impl fmt::Display for Framing {
             Framing::Raw => "raw",
             Framing::Length(LengthPrefix::U16) => "u16",
             Framing::Length(LengthPrefix::U32) => "u32",
+            Framing::Length(LengthPrefix::Varint) => "varint",
             Framing::Line => "line",
+            Framing::Fixed(size) => return f.pad(&format!("fixed:{size}")),
         })
     }
 }
@@ -207,8 +239,12 @@ impl FromStr for Framing {
             "raw" => Ok(Framing::Raw),
             "u16" => Ok(Framing::Length(LengthPrefix::U16)),
             "u32" => Ok(Framing::Length(LengthPrefix::U32)),
+            "varint" => Ok(Framing::Length(LengthPrefix::Varint)),
             "line" => Ok(Framing::Line),
-            _ => Err(UnknownFraming(text.to_owned())),
+            _ => {
+                let size = text.strip_prefix("fixed:").and_then(|size| size.parse().ok());
+                size.map(Framing::Fixed).ok_or_else(|| UnknownFraming(text.to_owned()))
+            }
         }
     }
 }
@@ -219,7 +255,7 @@ pub struct UnknownFraming(String);
 
 impl fmt::Display for UnknownFraming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is no framing: use raw, u16, u32 or line", self.0)
+        write!(f, "{:?} is no framing: use raw, u16, u32, varint, line or fixed:64", self.0)
     }
 }
 
@@ -235,6 +271,15 @@ pub enum FrameError {
         len: usize,
         /// The longest allowed.
         max: usize,
+    },
+    /// The length before a payload has more than five bytes, or says more than 32 bits.
+    BadPrefix,
+    /// A payload to be sent has not the size that all of them have.
+    NotFixed {
+        /// The payload's length in bytes.
+        len: usize,
+        /// The size of all payloads.
+        size: usize,
     },
     /// A line went on beyond the cap without its end.
     LineTooLong {
@@ -253,6 +298,12 @@ impl fmt::Display for FrameError {
         match self {
             FrameError::TooLong { len, max } => {
                 write!(f, "a frame of {len} bytes is over the cap of {max}")
+            }
+            FrameError::BadPrefix => {
+                f.write_str("the length before a frame is no varint of 32 bits")
+            }
+            FrameError::NotFixed { len, size } => {
+                write!(f, "a frame of {len} bytes where all have {size}")
             }
             FrameError::LineTooLong { max } => {
                 write!(f, "a line did not end within the cap of {max} bytes")

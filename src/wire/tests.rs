@@ -2,14 +2,15 @@
 
 use super::*;
 
-const ALL: [Framing; 4] = [
+const ALL: [Framing; 5] = [
     Framing::Raw,
     Framing::Length(LengthPrefix::U16),
     Framing::Length(LengthPrefix::U32),
+    Framing::Length(LengthPrefix::Varint),
     Framing::Line,
 ];
 /// The framings that keep the boundaries of what was sent.
-const FRAMED: [Framing; 3] = [ALL[1], ALL[2], ALL[3]];
+const FRAMED: [Framing; 4] = [ALL[1], ALL[2], ALL[3], ALL[4]];
 
 /// SplitMix64 (Steele, Lea and Flood 2014): enough for tests, and the same on every machine.
 struct Random(u64);
@@ -56,7 +57,7 @@ impl Receiver {
                 }
                 Step::Partial { needed } => {
                     assert!(needed > self.held.len(), "{needed} of {}", self.held.len());
-                    assert!(needed <= self.max + 4, "a buffer of this size holds the frame");
+                    assert!(needed <= self.max + 5, "a buffer of this size holds the frame");
                     assert!(self.scanned <= self.held.len());
                     return Ok(());
                 }
@@ -187,7 +188,14 @@ fn framings_are_read_and_shown_as_the_same_words() {
     assert_eq!(Framing::from(LengthPrefix::U32).to_string(), "u32");
     assert_eq!(format!("{:>6}", Framing::Line), "  line");
     let error = "U16".parse::<Framing>().expect_err("case counts");
-    assert_eq!(error.to_string(), "\"U16\" is no framing: use raw, u16, u32 or line");
+    let expected = "\"U16\" is no framing: use raw, u16, u32, varint, line or fixed:64";
+    assert_eq!(error.to_string(), expected);
+    assert!("fixed:0".parse::<Framing>().is_err() && "fixed:".parse::<Framing>().is_err());
+    let fixed: Framing = "fixed:3".parse().expect("a framing");
+    assert_eq!(
+        (fixed.to_string(), fixed),
+        ("fixed:3".into(), Framing::Fixed(3.try_into().expect("not 0")))
+    );
 }
 
 #[test]
@@ -205,5 +213,21 @@ fn errors_say_what_happened_in_words() {
     ];
     for (error, text) in words {
         assert_eq!(error.to_string(), text);
+    }
+}
+
+#[test]
+fn fixed_frames_have_their_size_and_no_other() {
+    let fixed = Framing::Fixed(3.try_into().expect("not 0"));
+    let decode = |bytes: &[u8], max| fixed.decode(bytes, &mut 0, max);
+    assert_eq!(decode(b"ab", 3), Ok(Step::Partial { needed: 3 }));
+    let found = Found { head: 0, payload: 3, tail: 0 };
+    assert_eq!(decode(b"abc", 3), Ok(Step::Frame(found)));
+    assert_eq!(decode(b"abcd", 3), Ok(Step::Frame(found)));
+    assert_eq!(decode(b"abc", 2), Err(FrameError::TooLong { len: 3, max: 2 }));
+    assert_eq!(fixed.continues(1, 3, b"bcde"), 2);
+    assert!(fixed.encode(3).is_ok());
+    for len in [0, 2, 4] {
+        assert_eq!(fixed.encode(len), Err(FrameError::NotFixed { len, size: 3 }));
     }
 }
