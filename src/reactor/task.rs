@@ -26,13 +26,18 @@ const SPARES_MAX: usize = 256;
 
 /// The tasks of one core.
 pub(crate) struct Tasks {
-    table: RefCell<Slots<Task>>,
-    ready: RefCell<VecDeque<Key>>,
+    queue: RefCell<Queue>,
     /// Handles of tasks whose wakers nobody holds. A task borrows one for a poll, and keeps it only
     /// if somebody took a clone: what waits for its mailbox alone costs none.
     #[expect(clippy::vec_box, reason = "the boxes move between here and the table")]
     spares: RefCell<Vec<Box<Handle>>>,
     inbox: Arc<Inbox>,
+}
+
+/// The tasks, and those that are ready, in order.
+struct Queue {
+    table: Slots<Task>,
+    ready: VecDeque<Key>,
 }
 
 struct Task {
@@ -98,114 +103,138 @@ impl Wake for Flag {
     }
 }
 
-impl Tasks {
-    pub(super) fn new(inbox: Arc<Inbox>) -> Tasks {
-        Tasks {
-            // Tasks are as many as a user spawns; connections, which peers open, are bounded.
-            table: RefCell::new(Slots::new(usize::MAX)),
-            ready: RefCell::new(VecDeque::new()),
-            spares: RefCell::new(Vec::new()),
-            inbox,
+impl Queue {
+    #[inline]
+    fn schedule(&mut self, key: Key) {
+        if let Some(task) = self.table.get_mut(key)
+            && !std::mem::replace(&mut task.scheduled, true)
+        {
+            self.ready.push_back(key);
         }
     }
 
+    /// Takes out the future that is polled next, and the handle that its task keeps.
+    #[inline]
+    fn take_next(&mut self) -> Option<(Key, Boxed, Option<Box<Handle>>)> {
+        while let Some(key) = self.ready.pop_front() {
+            let Some(task) = self.table.get_mut(key) else { continue };
+            // Before the poll: a wake during it must count.
+            task.scheduled = false;
+            if let Some(future) = task.future.take() {
+                return Some((key, future, task.handle.take()));
+            }
+        }
+        None
+    }
+}
+
+impl Tasks {
+    pub(super) fn new(inbox: Arc<Inbox>) -> Tasks {
+        // Tasks are as many as a user spawns; connections, which peers open, are bounded.
+        let queue = Queue { table: Slots::new(usize::MAX), ready: VecDeque::new() };
+        Tasks { queue: RefCell::new(queue), spares: RefCell::new(Vec::new()), inbox }
+    }
+
     pub(super) fn is_ready(&self) -> bool {
-        !self.ready.borrow().is_empty()
+        !self.queue.borrow().ready.is_empty()
     }
 
     pub(super) fn spawn(&self, future: Boxed) -> Key {
         let task = Task { future: Some(future), handle: None, scheduled: true };
-        let key = self.table.borrow_mut().insert(task);
+        let mut queue = self.queue.borrow_mut();
+        let key = queue.table.insert(task);
         let key = key.unwrap_or_else(|_| unreachable!("the table has no bound of its own"));
-        self.ready.borrow_mut().push_back(key);
+        queue.ready.push_back(key);
         key
     }
 
     #[inline]
     pub(super) fn schedule(&self, key: Key) {
-        let mut table = self.table.borrow_mut();
-        let Some(task) = table.get_mut(key) else { return };
-        if !task.scheduled {
-            task.scheduled = true;
-            self.ready.borrow_mut().push_back(key);
-        }
+        self.queue.borrow_mut().schedule(key);
     }
 
     /// A wake has come through the inbox; the next one needs a letter of its own.
     pub(super) fn schedule_posted(&self, key: Key) {
-        if let Some(handle) = self.table.borrow().get(key).and_then(|task| task.handle.as_ref()) {
+        let mut queue = self.queue.borrow_mut();
+        if let Some(handle) = queue.table.get(key).and_then(|task| task.handle.as_ref()) {
             // Acquire: the poll sees what was written before the wake.
             handle.flag.posted.swap(false, Ordering::AcqRel);
         }
-        self.schedule(key);
+        queue.schedule(key);
     }
 
     /// Polls ready tasks, at most `polls_max`; those that wake meanwhile too.
     pub(super) fn run(&self, polls_max: usize, metrics: &Counts) {
+        // Most tasks give the handle back that they were lent, and the next one gets it.
+        let mut spare = None;
         for _ in 0..polls_max {
-            let Some(key) = self.ready.borrow_mut().pop_front() else { return };
-            let Some((future, handle)) = self.take(key) else { continue };
+            let next = self.queue.borrow_mut().take_next();
+            let Some((key, future, kept)) = next else { break };
             metrics.polls.add(1);
-            match poll(future, &handle.waker, metrics) {
+            let handle = kept.unwrap_or_else(|| self.lend(key, spare.take()));
+            let polled = poll(future, &handle.waker, metrics);
+            let handle = match polled {
                 Polled::Pending(future) => self.put_back(key, future, handle, metrics),
                 Polled::Ended => {
-                    let task = self.table.borrow_mut().remove(key);
+                    let task = self.queue.borrow_mut().table.remove(key);
                     drop(task);
-                    self.spare(handle);
+                    handle.is_unused().then_some(handle)
                 }
+            };
+            if let Some(unused) = handle
+                && let Some(second) = spare.replace(unused)
+            {
+                self.spare(second);
             }
         }
+        spare.into_iter().for_each(|handle| self.spare(handle));
     }
 
+    /// A handle for the task: `spare`, or another that nobody uses.
     #[inline]
-    fn take(&self, key: Key) -> Option<(Boxed, Box<Handle>)> {
-        let mut table = self.table.borrow_mut();
-        let task = table.get_mut(key)?;
-        // Before the poll: a wake during it must count.
-        task.scheduled = false;
-        let future = task.future.take()?;
-        let handle = task.handle.take();
-        drop(table);
-        Some((future, handle.unwrap_or_else(|| self.lend(key))))
-    }
-
-    /// A handle for the task.
-    #[inline]
-    fn lend(&self, key: Key) -> Box<Handle> {
-        let Some(handle) = self.spares.borrow_mut().pop() else {
+    fn lend(&self, key: Key, spare: Option<Box<Handle>>) -> Box<Handle> {
+        let Some(handle) = spare.or_else(|| self.spares.borrow_mut().pop()) else {
             return Handle::new(key, &self.inbox);
         };
         handle.flag.key.store(key.to_u64(), Ordering::Relaxed);
         handle
     }
 
-    /// Keeps a handle that nobody uses for the next poll.
-    #[inline]
+    /// Keeps a handle that nobody uses for another turn.
     fn spare(&self, handle: Box<Handle>) {
         let mut spares = self.spares.borrow_mut();
-        if handle.is_unused() && spares.len() < SPARES_MAX {
+        if spares.len() < SPARES_MAX {
             spares.push(handle);
         }
     }
 
-    /// Puts a waiting future back, or drops it if its task was killed while it ran.
+    /// Puts a waiting future back, or drops it if its task was killed while it ran. Returns the
+    /// handle if nobody uses it.
     #[inline]
-    fn put_back(&self, key: Key, future: Boxed, handle: Box<Handle>, metrics: &Counts) {
-        let used = !handle.is_unused();
-        if let Some(task) = self.table.borrow_mut().get_mut(key) {
-            task.future = Some(future);
-            if used {
-                task.handle = Some(handle);
-            } else {
-                self.spare(handle);
-            }
-            return;
+    fn put_back(
+        &self,
+        key: Key,
+        future: Boxed,
+        handle: Box<Handle>,
+        metrics: &Counts,
+    ) -> Option<Box<Handle>> {
+        let unused = handle.is_unused();
+        let mut queue = self.queue.borrow_mut();
+        let Some(task) = queue.table.get_mut(key) else {
+            drop(queue);
+            drop_quietly(future, metrics);
+            return None;
+        };
+        task.future = Some(future);
+        if unused {
+            return Some(handle);
         }
-        drop_quietly(future, metrics);
+        task.handle = Some(handle);
+        None
     }
 
     pub(super) fn kill(&self, key: Key, metrics: &Counts) {
-        let task = self.table.borrow_mut().remove(key);
+        let task = self.queue.borrow_mut().table.remove(key);
         if let Some(future) = task.and_then(|task| task.future) {
             drop_quietly(future, metrics);
         }
@@ -213,12 +242,12 @@ impl Tasks {
 
     /// Drops all tasks.
     pub(super) fn clear(&self, metrics: &Counts) {
-        let keys: Vec<Key> = self.table.borrow().iter().map(|(key, _)| key).collect();
+        let keys: Vec<Key> = self.queue.borrow().table.iter().map(|(key, _)| key).collect();
         keys.into_iter().for_each(|key| self.kill(key, metrics));
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.table.borrow().is_empty()
+        self.queue.borrow().table.is_empty()
     }
 }
 
