@@ -1,6 +1,6 @@
 //! What a service can do besides handling: start others, wait, watch.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fmt;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
@@ -16,13 +16,11 @@ use super::timer::{self, Timer};
 /// A service as its own handlers see it.
 pub struct Context<S: Service> {
     port: Rc<Port<S::Message>>,
-    /// Set by [`Context::stop`].
-    stopping: Cell<bool>,
 }
 
 impl<S: Service> Context<S> {
     pub(super) fn new(port: Rc<Port<S::Message>>) -> Context<S> {
-        Context { port, stopping: Cell::new(false) }
+        Context { port }
     }
 
     #[inline]
@@ -32,7 +30,7 @@ impl<S: Service> Context<S> {
 
     #[inline]
     pub(super) fn is_stopping(&self) -> bool {
-        self.stopping.get()
+        self.port.stopping.get()
     }
 
     /// This service's name without the type of its messages.
@@ -58,7 +56,7 @@ impl<S: Service> Context<S> {
 
     /// Ends this service after the handler that runs now. [`Service::stopped`] is its last call.
     pub fn stop(&self) {
-        self.stopping.set(true);
+        self.port.stopping.set(true);
     }
 
     /// Has [`Service::down`] called once `service` ends, however it does; at once if it has ended
