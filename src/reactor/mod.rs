@@ -44,8 +44,8 @@ use self::metrics::Counts;
 pub use self::metrics::Metrics;
 pub(crate) use self::stop::Ended;
 pub use self::stop::stopping;
-pub(crate) use self::task::guarded;
 pub use self::task::{JoinError, JoinHandle};
+pub(crate) use self::task::{Waiter, guarded};
 pub use self::timer::{Elapsed, Sleep, Within, sleep, within};
 
 use self::blocking::Blocking;
@@ -169,6 +169,7 @@ impl Reactor {
     }
 
     /// The reactor that runs on this thread now, if any.
+    #[inline]
     pub(crate) fn try_current() -> Option<Rc<Reactor>> {
         CURRENT.with_borrow(Option::clone)
     }

@@ -7,10 +7,11 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
+use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, RawWakerVTable, Wake, Waker};
 
 use super::inbox::Inbox;
 use super::metrics::Counts;
@@ -31,7 +32,61 @@ pub(crate) struct Tasks {
     /// if somebody took a clone: what waits for its mailbox alone costs none.
     #[expect(clippy::vec_box, reason = "the boxes move between here and the table")]
     spares: RefCell<Vec<Box<Handle>>>,
+    /// The last task that was polled, and by which waker it knows itself.
+    polled: Cell<Polled>,
     inbox: Arc<Inbox>,
+}
+
+#[derive(Clone, Copy)]
+struct Polled {
+    task: Key,
+    data: *const (),
+    vtable: *const RawWakerVTable,
+}
+
+impl Polled {
+    const NONE: Polled = Polled { task: Key::NONE, data: ptr::null(), vtable: ptr::null() };
+
+    #[inline]
+    fn is_by(&self, waker: &Waker) -> bool {
+        ptr::eq(self.data, waker.data()) && ptr::eq(self.vtable, waker.vtable())
+    }
+}
+
+/// Whom to wake when something has come. A task that waits itself is known by its key, which costs
+/// neither a count nor a handle; whatever else a waker may be (of a user's own, or of what runs
+/// several futures in one task) is kept.
+pub(crate) enum Waiter {
+    Task(Key),
+    Other(Waker),
+}
+
+impl Waiter {
+    /// Whether it is the one that `waker` wakes; `false` when unsure.
+    #[inline]
+    pub(crate) fn will_wake(&self, reactor: &Reactor, waker: &Waker) -> bool {
+        match self {
+            Waiter::Task(task) => reactor.tasks.find(waker) == Some(*task),
+            Waiter::Other(other) => other.will_wake(waker),
+        }
+    }
+
+    /// Wakes it. `reactor` is the one that made it.
+    #[inline]
+    pub(crate) fn wake(self, reactor: &Reactor) {
+        match self {
+            Waiter::Task(task) => reactor.schedule(task),
+            Waiter::Other(waker) => waker.wake(),
+        }
+    }
+}
+
+impl Reactor {
+    /// Whom `waker` wakes.
+    #[inline]
+    pub(crate) fn waiter(&self, waker: &Waker) -> Waiter {
+        self.tasks.find(waker).map_or_else(|| Waiter::Other(waker.clone()), Waiter::Task)
+    }
 }
 
 /// The tasks, and those that are ready, in order.
@@ -132,7 +187,15 @@ impl Tasks {
     pub(super) fn new(inbox: Arc<Inbox>) -> Tasks {
         // Tasks are as many as a user spawns; connections, which peers open, are bounded.
         let queue = Queue { table: Slots::new(usize::MAX), ready: VecDeque::new() };
-        Tasks { queue: RefCell::new(queue), spares: RefCell::new(Vec::new()), inbox }
+        let polled = Cell::new(Polled::NONE);
+        Tasks { queue: RefCell::new(queue), spares: RefCell::new(Vec::new()), polled, inbox }
+    }
+
+    /// The task that is polled now, if this is the waker it was given.
+    #[inline]
+    fn find(&self, waker: &Waker) -> Option<Key> {
+        let polled = self.polled.get();
+        polled.is_by(waker).then_some(polled.task)
     }
 
     pub(super) fn is_ready(&self) -> bool {
@@ -172,10 +235,11 @@ impl Tasks {
             let Some((key, future, kept)) = next else { break };
             metrics.polls.add(1);
             let handle = kept.unwrap_or_else(|| self.lend(key, spare.take()));
-            let polled = poll(future, &handle.waker, metrics);
-            let handle = match polled {
-                Polled::Pending(future) => self.put_back(key, future, handle, metrics),
-                Polled::Ended => {
+            let (data, vtable) = (handle.waker.data(), &raw const *handle.waker.vtable());
+            self.polled.set(Polled { task: key, data, vtable });
+            let handle = match poll(future, &handle.waker, metrics) {
+                Step::Pending(future) => self.put_back(key, future, handle, metrics),
+                Step::Ended => {
                     let task = self.queue.borrow_mut().table.remove(key);
                     drop(task);
                     handle.is_unused().then_some(handle)
@@ -251,21 +315,21 @@ impl Tasks {
     }
 }
 
-enum Polled {
+enum Step {
     Pending(Boxed),
     /// It is done or has panicked, and is dropped.
     Ended,
 }
 
-fn poll(mut future: Boxed, waker: &Waker, metrics: &Counts) -> Polled {
+fn poll(mut future: Boxed, waker: &Waker, metrics: &Counts) -> Step {
     let polled = guarded(metrics, "a task panicked", || {
         future.as_mut().poll(&mut Context::from_waker(waker))
     });
     if let Some(Poll::Pending) = polled {
-        return Polled::Pending(future);
+        return Step::Pending(future);
     }
     drop_quietly(future, metrics);
-    Polled::Ended
+    Step::Ended
 }
 
 /// Drops what a user wrote.
