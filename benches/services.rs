@@ -119,13 +119,19 @@ async fn lives(count: usize) -> Result<()> {
         .await
         .is_err()
     {}
-    let bytes = (resident() - before) as f64 / count as f64 - 8.0;
+    // Its state and its address here are not the engine's.
+    let each = || (resident() - before) as f64 / count as f64 - 16.0;
+    let idle = each();
+    services.iter().for_each(|to| to.send(Message::Add(1)).expect("room"));
+    while services[count - 1].call(Message::Get).await.is_err() {}
+    let used = each();
     let start = Instant::now();
     services.iter().for_each(|to| service::stop(to.id()));
     let last = services[count - 1];
     while last.call(Message::Get).await.is_ok() {}
     println!(
-        "{count} services: spawned in {spawned:?}, {bytes:.0} B each, stopped in {:?}",
+        "{count} services: spawned in {spawned:?}, {idle:.0} B each, {used:.0} B after a \
+         message, stopped in {:?}",
         start.elapsed()
     );
     Ok(())

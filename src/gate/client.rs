@@ -24,6 +24,12 @@ pub struct ClientId {
     key: Key,
 }
 
+impl ClientId {
+    pub(super) fn key(self) -> Key {
+        self.key
+    }
+}
+
 impl fmt::Display for ClientId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{:x}", self.core, self.key.to_u64())

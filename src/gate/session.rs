@@ -92,7 +92,7 @@ pub(super) fn start<A, M>(
         return drop(Closing(session));
     };
     let agent = Shield { agent: Some(agent), reactor: reactor.clone() };
-    let task = reactor.spawn_boxed(kind, id, Box::pin(serve(session.clone(), client, agent)));
+    let task = reactor.spawn_boxed(kind, Box::pin(serve(session.clone(), client, agent)));
     session.mailbox.bind(task);
     connection.attach(session);
     connection.resume();
@@ -114,6 +114,7 @@ where
     async move {
         loop {
             let event = session.0.next().await;
+            session.0.connection.reactor.runs_for(client.id().key().to_u64());
             let agent = agent.agent.as_mut().expect("taken when dropped");
             let result = match event {
                 Event::Frame(frame) => agent.frame(&client, frame).await,

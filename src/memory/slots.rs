@@ -13,8 +13,6 @@
 //! by accident. A retired slot costs its memory for good: one entry for every 16.7 million uses of
 //! a slot, counted by [`Slots::retired`]. It does not count towards the bound.
 
-use slab::Slab;
-
 /// Bits of a generation in a token of 64: the kind takes 8 and the index 32.
 pub(crate) const GENERATION_BITS: u32 = 24;
 
@@ -31,6 +29,9 @@ pub(crate) struct Key {
 }
 
 impl Key {
+    /// A key that misses in every table.
+    pub(crate) const NONE: Key = Key::from_u64(0);
+
     /// The index in the low half, the generation above it; the top byte is 0.
     #[inline]
     pub(crate) const fn to_u64(self) -> u64 {
@@ -57,21 +58,25 @@ pub(crate) struct Full<T>(pub(crate) T);
 /// A table of at most `entries_max` values. `BITS` is for the tests, which use up generations.
 #[derive(Debug)]
 pub(crate) struct Slots<T, const BITS: u32 = GENERATION_BITS> {
-    /// Generation and value together, so that a lookup touches one place.
-    entries: Slab<Entry<T>>,
-    /// The generation that each slot's next entry gets; read only by insert and remove.
-    next: Vec<u32>,
-    retired: usize,
+    entries: Vec<Entry<T>>,
+    /// The slot that is used next: the first of a list through those that were left.
+    vacant: u32,
+    len: usize,
     entries_max: usize,
 }
 
+/// All of a slot together, so that a lookup touches one place.
 #[derive(Debug)]
 struct Entry<T> {
-    /// 0 in a retired slot.
+    /// Of the value that is here, or of the next one that comes; 0 in a retired slot.
     generation: u32,
-    /// `None` in a retired slot, which stays taken so that the slab does not hand it out.
+    /// The vacant slot after this one, while this one is vacant.
+    next: u32,
     value: Option<T>,
 }
+
+/// The end of the list of vacant slots.
+const NIL: u32 = u32::MAX;
 
 impl<T, const BITS: u32> Slots<T, BITS> {
     const GENERATION_LAST: u32 = {
@@ -81,19 +86,21 @@ impl<T, const BITS: u32> Slots<T, BITS> {
 
     /// An empty table. Memory grows with the entries and is kept.
     pub(crate) fn new(entries_max: usize) -> Self {
-        Slots { entries: Slab::new(), next: Vec::new(), retired: 0, entries_max }
+        Slots { entries: Vec::new(), vacant: NIL, len: 0, entries_max }
     }
 
     /// Adds a value. `Full` when there are `entries_max` already.
     pub(crate) fn insert(&mut self, value: T) -> Result<Key, Full<T>> {
         let Some(key) = self.vacant_key() else { return Err(Full(value)) };
-        let generation = key.generation;
-        self.make_room();
-        let index = self.entries.insert(Entry { generation, value: Some(value) });
-        debug_assert_eq!(index, key.index as usize, "the slab keeps its word");
-        if index == self.next.len() {
-            self.next.push(generation);
+        if let Some(entry) = self.entries.get_mut(key.index as usize) {
+            self.vacant = entry.next;
+            entry.value = Some(value);
+        } else {
+            self.make_room();
+            let entry = Entry { generation: key.generation, next: NIL, value: Some(value) };
+            self.entries.push(entry);
         }
+        self.len += 1;
         Ok(key)
     }
 
@@ -101,20 +108,20 @@ impl<T, const BITS: u32> Slots<T, BITS> {
     /// table otherwise.
     fn make_room(&mut self) {
         if self.entries.len() == self.entries.capacity() {
-            let more = (self.entries.len() / 4).max(GROWTH_MIN);
-            self.entries.reserve_exact(more);
-            self.next.reserve_exact(self.entries.capacity() - self.next.len());
+            self.entries.reserve_exact((self.entries.len() / 4).max(GROWTH_MIN));
         }
     }
 
     /// The key that the next `insert` will give, for values that hold their own; `None` when full.
     pub(crate) fn vacant_key(&self) -> Option<Key> {
-        if self.len() >= self.entries_max {
+        if self.len >= self.entries_max {
             return None;
         }
-        let slot = self.entries.vacant_key();
-        let generation = self.next.get(slot).copied().unwrap_or(1);
-        Some(Key { index: u32::try_from(slot).ok()?, generation })
+        if let Some(entry) = self.entries.get(self.vacant as usize) {
+            return Some(Key { index: self.vacant, generation: entry.generation });
+        }
+        let index = u32::try_from(self.entries.len()).ok().filter(|&index| index != NIL)?;
+        Some(Key { index, generation: 1 })
     }
 
     /// The entry of `key`; `None` when it was removed, or is of another table's making.
@@ -133,24 +140,24 @@ impl<T, const BITS: u32> Slots<T, BITS> {
 
     /// Takes the entry out. `key` misses from now on.
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
-        let index = key.index as usize;
-        let entry = self.entries.get_mut(index)?;
+        let entry = self.entries.get_mut(key.index as usize)?;
         if entry.generation != key.generation {
             return None;
         }
         let value = entry.value.take()?;
+        self.len -= 1;
         if key.generation == Self::GENERATION_LAST {
             entry.generation = 0;
-            self.retired += 1;
         } else {
-            self.entries.remove(index);
-            self.next[index] = key.generation + 1;
+            entry.generation = key.generation + 1;
+            entry.next = std::mem::replace(&mut self.vacant, key.index);
         }
         Some(value)
     }
 
+    #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.entries.len() - self.retired
+        self.len
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -165,12 +172,12 @@ impl<T, const BITS: u32> Slots<T, BITS> {
     /// Slots that have used up their generations.
     #[cfg(test)]
     pub(crate) fn retired(&self) -> usize {
-        self.retired
+        self.entries.iter().filter(|entry| entry.generation == 0).count()
     }
 
     /// All entries in the order of their slots.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
-        self.entries.iter().filter_map(|(slot, entry)| {
+        self.entries.iter().enumerate().filter_map(|(slot, entry)| {
             let value = entry.value.as_ref()?;
             Some((Key { index: slot as u32, generation: entry.generation }, value))
         })
@@ -179,7 +186,7 @@ impl<T, const BITS: u32> Slots<T, BITS> {
     /// As [`Slots::iter`].
     #[cfg(test)]
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (Key, &mut T)> {
-        self.entries.iter_mut().filter_map(|(slot, entry)| {
+        self.entries.iter_mut().enumerate().filter_map(|(slot, entry)| {
             let value = entry.value.as_mut()?;
             Some((Key { index: slot as u32, generation: entry.generation }, value))
         })

@@ -7,7 +7,7 @@ use super::Reactor;
 /// The state that a higher floor keeps on each core. There is one type of it.
 pub(crate) trait Extension: Any {
     /// A timer that was set for it ([`Alarm::Extension`](super::Alarm)) has run out.
-    fn expire(&self, place: u32, sequence: u64);
+    fn expire(&self, reactor: &Reactor, place: u32);
     /// The engine stops, and no connection is left: end what lives here, in order. Called again
     /// until it returns that nothing is left.
     fn wind_down(&self) -> bool;
@@ -37,9 +37,9 @@ impl Reactor {
         self.extension.get().map_or_else(Stand::default, |extension| extension.stand())
     }
 
-    pub(super) fn expire_extension(&self, place: u32, sequence: u64) {
+    pub(super) fn expire_extension(&self, place: u32) {
         if let Some(extension) = self.extension.get() {
-            extension.expire(place, sequence);
+            extension.expire(self, place);
         }
     }
 }

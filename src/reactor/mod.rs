@@ -51,8 +51,8 @@ pub use self::metrics::Metrics;
 use self::metrics::{Counts, Gauges};
 pub(crate) use self::stop::Ended;
 pub use self::stop::stopping;
-pub(crate) use self::task::guarded;
 pub use self::task::{JoinError, JoinHandle};
+pub(crate) use self::task::{Waiter, guarded};
 pub use self::timer::{Elapsed, Sleep, Within, sleep, within};
 
 use self::blocking::Blocking;
@@ -185,6 +185,7 @@ impl Reactor {
     }
 
     /// The reactor that runs on this thread now, if any.
+    #[inline]
     pub(crate) fn try_current() -> Option<Rc<Reactor>> {
         CURRENT.with_borrow(Option::clone)
     }
@@ -282,8 +283,8 @@ impl Reactor {
     }
 
     /// Runs a future on this core, under this name: see [`Reactor::running`].
-    pub(crate) fn spawn_boxed(&self, kind: Kind, id: u64, future: task::Boxed) -> Key {
-        self.tasks.spawn(kind, id, future)
+    pub(crate) fn spawn_boxed(&self, kind: Kind, future: task::Boxed) -> Key {
+        self.tasks.spawn(kind, future)
     }
 
     /// Has the task polled in this turn.

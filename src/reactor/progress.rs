@@ -109,6 +109,12 @@ impl Reactor {
         self.progress.runs(kind, id);
     }
 
+    /// Who it is that runs, of those of the kind that was named before.
+    #[inline]
+    pub(crate) fn runs_for(&self, id: u64) {
+        self.progress.id.store(id, Ordering::Relaxed);
+    }
+
     /// As [`Reactor::running`], for the length of `body` within something else.
     #[inline]
     pub(crate) fn running_during<R>(&self, kind: Kind, id: u64, body: impl FnOnce() -> R) -> R {

@@ -8,10 +8,11 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::panic::Location;
 use std::pin::Pin;
+use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, RawWakerVTable, Wake, Waker};
 
 use super::inbox::Inbox;
 use super::kind::Kind;
@@ -29,14 +30,73 @@ const SPARES_MAX: usize = 256;
 
 /// The tasks of one core.
 pub(crate) struct Tasks {
-    table: RefCell<Slots<Task>>,
-    ready: RefCell<VecDeque<Key>>,
+    queue: RefCell<Queue>,
     /// Handles of tasks whose wakers nobody holds. A task borrows one for a poll, and keeps it only
     /// if somebody took a clone: what waits for its mailbox alone costs none.
     #[expect(clippy::vec_box, reason = "the boxes move between here and the table")]
     spares: RefCell<Vec<Box<Handle>>>,
+    /// The last task that was polled, and by which waker it knows itself.
+    polled: Cell<Polled>,
     inbox: Arc<Inbox>,
     progress: Shown,
+}
+
+#[derive(Clone, Copy)]
+struct Polled {
+    task: Key,
+    data: *const (),
+    vtable: *const RawWakerVTable,
+}
+
+impl Polled {
+    const NONE: Polled = Polled { task: Key::NONE, data: ptr::null(), vtable: ptr::null() };
+
+    #[inline]
+    fn is_by(&self, waker: &Waker) -> bool {
+        ptr::eq(self.data, waker.data()) && ptr::eq(self.vtable, waker.vtable())
+    }
+}
+
+/// Whom to wake when something has come. A task that waits itself is known by its key, which costs
+/// neither a count nor a handle; whatever else a waker may be (of a user's own, or of what runs
+/// several futures in one task) is kept.
+pub(crate) enum Waiter {
+    Task(Key),
+    Other(Waker),
+}
+
+impl Waiter {
+    /// Whether it is the one that `waker` wakes; `false` when unsure.
+    #[inline]
+    pub(crate) fn will_wake(&self, reactor: &Reactor, waker: &Waker) -> bool {
+        match self {
+            Waiter::Task(task) => reactor.tasks.find(waker) == Some(*task),
+            Waiter::Other(other) => other.will_wake(waker),
+        }
+    }
+
+    /// Wakes it. `reactor` is the one that made it.
+    #[inline]
+    pub(crate) fn wake(self, reactor: &Reactor) {
+        match self {
+            Waiter::Task(task) => reactor.schedule(task),
+            Waiter::Other(waker) => waker.wake(),
+        }
+    }
+}
+
+impl Reactor {
+    /// Whom `waker` wakes.
+    #[inline]
+    pub(crate) fn waiter(&self, waker: &Waker) -> Waiter {
+        self.tasks.find(waker).map_or_else(|| Waiter::Other(waker.clone()), Waiter::Task)
+    }
+}
+
+/// The tasks, and those that are ready, in order.
+struct Queue {
+    table: Slots<Task>,
+    ready: VecDeque<Key>,
 }
 
 struct Task {
@@ -45,9 +105,8 @@ struct Task {
     handle: Option<Box<Handle>>,
     /// The task stands in the ready queue.
     scheduled: bool,
-    /// Its name, and who it is of those; published while it is polled or dropped.
+    /// Its name, published while it is polled or dropped.
     kind: Kind,
-    id: u64,
 }
 
 /// A waker, and the flag behind it.
@@ -105,151 +164,184 @@ impl Wake for Flag {
     }
 }
 
-impl Tasks {
-    pub(super) fn new(inbox: Arc<Inbox>, progress: Shown) -> Tasks {
-        Tasks {
-            // Tasks are as many as a user spawns; connections, which peers open, are bounded.
-            table: RefCell::new(Slots::new(usize::MAX)),
-            ready: RefCell::new(VecDeque::new()),
-            spares: RefCell::new(Vec::new()),
-            inbox,
-            progress,
+impl Queue {
+    #[inline]
+    fn schedule(&mut self, key: Key) {
+        if let Some(task) = self.table.get_mut(key)
+            && !std::mem::replace(&mut task.scheduled, true)
+        {
+            self.ready.push_back(key);
         }
     }
 
-    pub(super) fn is_ready(&self) -> bool {
-        !self.ready.borrow().is_empty()
+    /// Takes out the future that is polled next, and the handle that its task keeps, and says that
+    /// it runs.
+    #[inline]
+    fn take_next(&mut self, progress: &Shown) -> Option<(Key, Boxed, Option<Box<Handle>>)> {
+        while let Some(key) = self.ready.pop_front() {
+            let Some(task) = self.table.get_mut(key) else { continue };
+            // Before the poll: a wake during it must count.
+            task.scheduled = false;
+            progress.runs(task.kind, 0);
+            if let Some(future) = task.future.take() {
+                return Some((key, future, task.handle.take()));
+            }
+        }
+        None
+    }
+}
+
+impl Tasks {
+    pub(super) fn new(inbox: Arc<Inbox>, progress: Shown) -> Tasks {
+        // Tasks are as many as a user spawns; connections, which peers open, are bounded.
+        let queue = Queue { table: Slots::new(usize::MAX), ready: VecDeque::new() };
+        let polled = Cell::new(Polled::NONE);
+        let (queue, spares) = (RefCell::new(queue), RefCell::new(Vec::new()));
+        Tasks { queue, spares, polled, inbox, progress }
     }
 
-    pub(super) fn spawn(&self, kind: Kind, id: u64, future: Boxed) -> Key {
-        let task = Task { future: Some(future), handle: None, scheduled: true, kind, id };
-        let key = self.table.borrow_mut().insert(task);
+    /// The task that is polled now, if this is the waker it was given.
+    #[inline]
+    fn find(&self, waker: &Waker) -> Option<Key> {
+        let polled = self.polled.get();
+        polled.is_by(waker).then_some(polled.task)
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        !self.queue.borrow().ready.is_empty()
+    }
+
+    pub(super) fn spawn(&self, kind: Kind, future: Boxed) -> Key {
+        let task = Task { future: Some(future), handle: None, scheduled: true, kind };
+        let mut queue = self.queue.borrow_mut();
+        let key = queue.table.insert(task);
         let key = key.unwrap_or_else(|_| unreachable!("the table has no bound of its own"));
-        self.ready.borrow_mut().push_back(key);
+        queue.ready.push_back(key);
         key
     }
 
     #[inline]
     pub(super) fn schedule(&self, key: Key) {
-        let mut table = self.table.borrow_mut();
-        let Some(task) = table.get_mut(key) else { return };
-        if !task.scheduled {
-            task.scheduled = true;
-            self.ready.borrow_mut().push_back(key);
-        }
+        self.queue.borrow_mut().schedule(key);
     }
 
     /// A wake has come through the inbox; the next one needs a letter of its own.
     pub(super) fn schedule_posted(&self, key: Key) {
-        if let Some(handle) = self.table.borrow().get(key).and_then(|task| task.handle.as_ref()) {
+        let mut queue = self.queue.borrow_mut();
+        if let Some(handle) = queue.table.get(key).and_then(|task| task.handle.as_ref()) {
             // Acquire: the poll sees what was written before the wake.
             handle.flag.posted.swap(false, Ordering::AcqRel);
         }
-        self.schedule(key);
+        queue.schedule(key);
     }
 
     /// Polls ready tasks, at most `polls_max`; those that wake meanwhile too.
     pub(super) fn run(&self, polls_max: usize, metrics: &Counts) {
+        // Most tasks give the handle back that they were lent, and the next one gets it.
+        let mut spare = None;
         for _ in 0..polls_max {
-            let Some(key) = self.ready.borrow_mut().pop_front() else { return };
-            let Some((future, handle)) = self.take(key) else { continue };
+            let next = self.queue.borrow_mut().take_next(&self.progress);
+            let Some((key, future, kept)) = next else { break };
             metrics.polls.add(1);
-            match poll(future, &handle.waker, metrics) {
-                Polled::Pending(future) => self.put_back(key, future, handle, metrics),
-                Polled::Ended => {
-                    let task = self.table.borrow_mut().remove(key);
+            let handle = kept.unwrap_or_else(|| self.lend(key, spare.take()));
+            let (data, vtable) = (handle.waker.data(), &raw const *handle.waker.vtable());
+            self.polled.set(Polled { task: key, data, vtable });
+            let handle = match poll(future, &handle.waker, metrics) {
+                Step::Pending(future) => self.put_back(key, future, handle, metrics),
+                Step::Ended => {
+                    let task = self.queue.borrow_mut().table.remove(key);
                     drop(task);
-                    self.spare(handle);
+                    handle.is_unused().then_some(handle)
                 }
+            };
+            if let Some(unused) = handle
+                && let Some(second) = spare.replace(unused)
+            {
+                self.spare(second);
             }
         }
+        spare.into_iter().for_each(|handle| self.spare(handle));
     }
 
-    /// Takes a task's future out to be polled, and says that it runs.
+    /// A handle for the task: `spare`, or another that nobody uses.
     #[inline]
-    fn take(&self, key: Key) -> Option<(Boxed, Box<Handle>)> {
-        let mut table = self.table.borrow_mut();
-        let task = table.get_mut(key)?;
-        // Before the poll: a wake during it must count.
-        task.scheduled = false;
-        self.progress.runs(task.kind, task.id);
-        let future = task.future.take()?;
-        let handle = task.handle.take();
-        drop(table);
-        Some((future, handle.unwrap_or_else(|| self.lend(key))))
-    }
-
-    /// A handle for the task.
-    #[inline]
-    fn lend(&self, key: Key) -> Box<Handle> {
-        let Some(handle) = self.spares.borrow_mut().pop() else {
+    fn lend(&self, key: Key, spare: Option<Box<Handle>>) -> Box<Handle> {
+        let Some(handle) = spare.or_else(|| self.spares.borrow_mut().pop()) else {
             return Handle::new(key, &self.inbox);
         };
         handle.flag.key.store(key.to_u64(), Ordering::Relaxed);
         handle
     }
 
-    /// Keeps a handle that nobody uses for the next poll.
-    #[inline]
+    /// Keeps a handle that nobody uses for another turn.
     fn spare(&self, handle: Box<Handle>) {
         let mut spares = self.spares.borrow_mut();
-        if handle.is_unused() && spares.len() < SPARES_MAX {
+        if spares.len() < SPARES_MAX {
             spares.push(handle);
         }
     }
 
-    /// Puts a waiting future back, or drops it if its task was killed while it ran.
+    /// Puts a waiting future back, or drops it if its task was killed while it ran. Returns the
+    /// handle if nobody uses it.
     #[inline]
-    fn put_back(&self, key: Key, future: Boxed, handle: Box<Handle>, metrics: &Counts) {
-        let used = !handle.is_unused();
-        if let Some(task) = self.table.borrow_mut().get_mut(key) {
-            task.future = Some(future);
-            if used {
-                task.handle = Some(handle);
-            } else {
-                self.spare(handle);
-            }
-            return;
+    fn put_back(
+        &self,
+        key: Key,
+        future: Boxed,
+        handle: Box<Handle>,
+        metrics: &Counts,
+    ) -> Option<Box<Handle>> {
+        let unused = handle.is_unused();
+        let mut queue = self.queue.borrow_mut();
+        let Some(task) = queue.table.get_mut(key) else {
+            drop(queue);
+            drop_quietly(future, metrics);
+            return None;
+        };
+        task.future = Some(future);
+        if unused {
+            return Some(handle);
         }
-        drop_quietly(future, metrics);
+        task.handle = Some(handle);
+        None
     }
 
     pub(super) fn kill(&self, key: Key, metrics: &Counts) {
-        let Some(task) = self.table.borrow_mut().remove(key) else { return };
+        let Some(task) = self.queue.borrow_mut().table.remove(key) else { return };
         let Some(future) = task.future else { return };
-        self.progress.during(task.kind, task.id, || drop_quietly(future, metrics));
+        self.progress.during(task.kind, 0, || drop_quietly(future, metrics));
     }
 
     /// Drops all tasks.
     pub(super) fn clear(&self, metrics: &Counts) {
-        let keys: Vec<Key> = self.table.borrow().iter().map(|(key, _)| key).collect();
+        let keys: Vec<Key> = self.queue.borrow().table.iter().map(|(key, _)| key).collect();
         keys.into_iter().for_each(|key| self.kill(key, metrics));
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.table.borrow().is_empty()
+        self.queue.borrow().table.is_empty()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.table.borrow().len()
+        self.queue.borrow().table.len()
     }
 }
 
-enum Polled {
+enum Step {
     Pending(Boxed),
     /// It is done or has panicked, and is dropped.
     Ended,
 }
 
-fn poll(mut future: Boxed, waker: &Waker, metrics: &Counts) -> Polled {
+fn poll(mut future: Boxed, waker: &Waker, metrics: &Counts) -> Step {
     let polled = guarded(metrics, "a task panicked", || {
         future.as_mut().poll(&mut Context::from_waker(waker))
     });
     if let Some(Poll::Pending) = polled {
-        return Polled::Pending(future);
+        return Step::Pending(future);
     }
     drop_quietly(future, metrics);
-    Polled::Ended
+    Step::Ended
 }
 
 /// Drops what a user wrote.
@@ -348,7 +440,7 @@ where
         let result = future.await;
         ending.0.set(Ok(result));
     });
-    let task = reactor.spawn_boxed(kind, 0, future);
+    let task = reactor.spawn_boxed(kind, future);
     JoinHandle { reactor: reactor.clone(), task, outcome }
 }
 

@@ -19,11 +19,8 @@ pub(crate) enum Alarm {
     Wake(Waker),
     Hook(Weak<dyn Expire>),
     Owned(Rc<dyn Expire>),
-    /// Tells the [`Extension`](super::Extension) of this core.
-    Extension {
-        place: u32,
-        sequence: u64,
-    },
+    /// Tells the [`Extension`](super::Extension) of this core which of its alarms it is.
+    Extension(u32),
 }
 
 /// Hears of its timer.
@@ -34,7 +31,7 @@ pub(crate) trait Expire {
 impl Alarm {
     pub(super) fn sound(self, reactor: &Reactor) {
         match self {
-            Alarm::Extension { place, sequence } => reactor.expire_extension(place, sequence),
+            Alarm::Extension(place) => reactor.expire_extension(place),
             Alarm::Wake(waker) => waker.wake(),
             Alarm::Owned(target) => target.expire(),
             Alarm::Hook(target) => {

@@ -75,6 +75,13 @@ impl<T, F> Call<T, F> {
         self.timeout = timeout;
         self
     }
+
+    fn forget(&mut self) {
+        if let State::Waiting(reactor, key) = &self.state {
+            Services::of(reactor).calls.forget(reactor, *key);
+            self.state = State::Over;
+        }
+    }
 }
 
 // Nothing in it is pinned: the closure is moved out before it is called.
@@ -85,37 +92,18 @@ where
     T: Send + 'static,
     F: FnOnce(Reply<T>) -> Result<(), CallError>,
 {
-    /// Sends the request; where its answer will come to.
-    fn begin(&self, ask: F, cx: &Context<'_>) -> Result<(Rc<Reactor>, CallKey), CallError> {
+    /// Sends the request.
+    fn begin(&mut self, ask: F, cx: &Context<'_>) -> Result<(), CallError> {
         let reactor = Reactor::current();
         let services = Services::of(&reactor);
         if self.to.is_some() && services.current() == self.to {
             return Err(CallError::Itself);
         }
-        let key = services.calls.begin(&reactor, cx.waker().clone(), self.timeout);
-        let waiting = Waiting { reactor, key };
-        ask(Reply::new(waiting.reactor.shared.engine, waiting.reactor.index, key))?;
-        Ok(waiting.keep())
-    }
-}
-
-/// A call that was entered: forgotten unless it is kept, by a panic too.
-struct Waiting {
-    reactor: Rc<Reactor>,
-    key: CallKey,
-}
-
-impl Waiting {
-    fn keep(self) -> (Rc<Reactor>, CallKey) {
-        let kept = (self.reactor.clone(), self.key);
-        std::mem::forget(self);
-        kept
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        Services::of(&self.reactor).calls.forget(&self.reactor, self.key);
+        let key = services.calls.begin(&reactor, cx.waker(), self.timeout);
+        let reply = Reply::new(reactor.shared.engine, reactor.index, key);
+        // Before it is sent: dropping the call forgets it, should `ask` panic.
+        self.state = State::Waiting(reactor, key);
+        ask(reply)
     }
 }
 
@@ -129,11 +117,11 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, CallError>> {
         match std::mem::replace(&mut self.state, State::Over) {
             State::New(ask) => match self.begin(ask, cx) {
-                Ok((reactor, key)) => {
-                    self.state = State::Waiting(reactor, key);
-                    Poll::Pending
+                Ok(()) => Poll::Pending,
+                Err(error) => {
+                    self.forget();
+                    Poll::Ready(Err(error))
                 }
-                Err(error) => Poll::Ready(Err(error)),
             },
             State::Waiting(reactor, key) => {
                 let outcome = Services::of(&reactor).calls.poll(&reactor, key, cx.waker());
@@ -153,9 +141,7 @@ where
 
 impl<T, F> Drop for Call<T, F> {
     fn drop(&mut self) {
-        if let State::Waiting(reactor, key) = &self.state {
-            Services::of(reactor).calls.forget(reactor, *key);
-        }
+        self.forget();
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a service can do besides handling: start others, wait, watch.
 
 use std::any::type_name;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fmt;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
@@ -21,13 +21,11 @@ use crate::reactor::kind::Kind;
 /// A service as its own handlers see it.
 pub struct Context<S: Service> {
     port: Rc<Port<S::Message>>,
-    /// Set by [`Context::stop`].
-    stopping: Cell<bool>,
 }
 
 impl<S: Service> Context<S> {
     pub(super) fn new(port: Rc<Port<S::Message>>) -> Context<S> {
-        Context { port, stopping: Cell::new(false) }
+        Context { port }
     }
 
     #[inline]
@@ -37,7 +35,7 @@ impl<S: Service> Context<S> {
 
     #[inline]
     pub(super) fn is_stopping(&self) -> bool {
-        self.stopping.get()
+        self.port.stopping.get()
     }
 
     /// The time at the beginning of this turn.
@@ -68,7 +66,7 @@ impl<S: Service> Context<S> {
 
     /// Ends this service after the handler that runs now. [`Service::stopped`] is its last call.
     pub fn stop(&self) {
-        self.stopping.set(true);
+        self.port.stopping.set(true);
     }
 
     /// Has [`Service::down`] called once `service` ends, however it does; at once if it has ended
@@ -132,7 +130,7 @@ impl<S: Service> Context<S> {
             let message = future.await;
             fork.message.replace(Some(message));
         });
-        let task = port.reactor().spawn_boxed(kind, port.id.bits(), task);
+        let task = port.reactor().spawn_boxed(kind, task);
         port.with_extra(|extra| extra.forks.insert(task));
     }
 }

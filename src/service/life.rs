@@ -1,7 +1,6 @@
 //! The life of a service: one task that takes its events one at a time, and an end that is told.
 
 use std::any::type_name;
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -12,11 +11,11 @@ use super::Service;
 use super::address::Address;
 use super::context::Context;
 use super::error::SpawnError;
-use super::port::{Event, Port, Traits};
+use super::port::{Event, News, Port, Traits};
 use super::reason::Reason;
 use super::table::Services;
 use super::tell::tell;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::guard::message;
 use crate::reactor::kind::Kind;
 use crate::reactor::{Reactor, guarded};
@@ -69,30 +68,30 @@ pub(super) fn start<S: Service>(
     let entered = services.enter(reactor, |id| Port::new(reactor, id, &Of::<S>::TRAITS));
     let Some(port) = entered else { return Err(SpawnError::Full) };
     let address = Address::new(port.id);
-    let life =
-        Life { service: Some(service), cx: Context::new(port.clone()), reason: Cell::new(None) };
+    let life = Life { service: Some(service), cx: Context::new(port.clone()) };
     let kind = Kind::of(reactor, type_name::<S>());
-    let task = reactor.spawn_boxed(kind, port.id.bits(), Box::pin(live(life)));
+    let task = reactor.spawn_boxed(kind, Box::pin(live(life)));
     port.bind(task);
     Ok(address)
 }
 
-/// A service's state and the reason of its end. However its task goes (an end, a panic, a kill, the
-/// stop of the engine), dropping this tells it.
+/// A service's state. However its task goes (an end, a panic, a kill, the stop of the engine),
+/// dropping this tells it.
 struct Life<S: Service> {
+    /// Gone when the end was told.
     service: Option<S>,
     cx: Context<S>,
-    reason: Cell<Option<Reason>>,
 }
 
-impl<S: Service> Drop for Life<S> {
-    fn drop(&mut self) {
-        // Kept: the panic of a state that is dropped while its task unwinds would end the program.
-        let service = self.service.take();
+impl<S: Service> Life<S> {
+    /// Drops the state and tells the end. Nothing happens when it was told already.
+    fn end(&mut self, reason: Option<Reason>) {
+        let Some(service) = self.service.take() else { return };
         let port = self.cx.port();
         let metrics = &port.reactor().metrics;
+        // Kept: the panic of a state that is dropped while its task unwinds would end the program.
         guarded(metrics, "a service panicked while it was dropped", || drop(service));
-        let reason = self.reason.take().unwrap_or_else(|| {
+        let reason = reason.unwrap_or_else(|| {
             if std::thread::panicking() {
                 Reason::Panicked("while it was dropped".into())
             } else {
@@ -109,62 +108,75 @@ impl<S: Service> Drop for Life<S> {
     }
 }
 
+impl<S: Service> Drop for Life<S> {
+    fn drop(&mut self) {
+        self.end(None);
+    }
+}
+
+/// The task of a service.
 #[expect(clippy::manual_async_fn, reason = "an `async fn` would keep its argument twice")]
 fn live<S: Service>(mut life: Life<S>) -> impl Future<Output = ()> {
     async move {
         let reason = {
-            let cx = &life.cx;
-            let service = life.service.as_mut().expect("taken when dropped");
-            let mut event = None;
-            loop {
-                let handled = match event.take() {
-                    None => handle(cx, service.started(cx)).await,
-                    Some(Event::Message(message)) => handle(cx, service.handle(message, cx)).await,
-                    Some(Event::Down(down)) => handle(cx, service.down(down, cx)).await,
-                    Some(Event::Exit(reason)) => {
-                        let parting = async {
-                            service.stopped(&reason, cx).await;
-                            Ok(())
-                        };
-                        break handle(cx, parting).await.err().unwrap_or(reason);
-                    }
-                };
-                if let Err(reason) = handled {
-                    break reason;
-                }
-                event = Some(match cx.is_stopping() {
-                    true => Event::Exit(Reason::Stopped),
-                    false => cx.port().next().await,
-                });
-            }
+            let service = life.service.as_mut().expect("taken at the end");
+            let mut serving = pin!(serve(service, &life.cx));
+            let port = life.cx.port();
+            // A panic of a handler is the end of its service, and of nothing else. One guard and one
+            // note of who runs hold for all that a poll handles.
+            poll_fn(move |task| {
+                port.reactor().runs_for(port.id.bits());
+                let services = Services::of(port.reactor());
+                let before = services.set_current(Some(port.id));
+                let polled = catch_unwind(AssertUnwindSafe(|| serving.as_mut().poll(task)));
+                services.set_current(before);
+                polled.unwrap_or_else(|panic| {
+                    port.reactor().metrics.panics.add(1);
+                    Poll::Ready(Reason::Panicked(message(&*panic).into()))
+                })
+            })
+            .await
         };
-        life.reason.set(Some(reason));
+        life.end(Some(reason));
     }
 }
 
-/// Runs one handler. An error and a panic are the end of its service, and of nothing else.
-async fn handle<S: Service>(
-    cx: &Context<S>,
-    handler: impl Future<Output = Result<()>>,
-) -> Result<(), Reason> {
-    let port = cx.port();
-    let services = Services::of(port.reactor());
-    let mut handler = pin!(handler);
-    poll_fn(|task| {
-        let before = services.set_current(Some(port.id));
-        let polled = catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(task)));
-        services.set_current(before);
-        match polled {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(Ok(()))) => Poll::Ready(Ok(())),
-            Ok(Poll::Ready(Err(error))) => {
-                Poll::Ready(Err(Reason::Failed(error.to_string().into())))
-            }
-            Err(panic) => {
-                port.reactor().metrics.panics.add(1);
-                Poll::Ready(Err(Reason::Panicked(message(&*panic).into())))
-            }
+/// Handles one event after the other, until one is the end.
+#[expect(clippy::manual_async_fn, reason = "an `async fn` would keep its arguments twice")]
+fn serve<S: Service>(service: &mut S, cx: &Context<S>) -> impl Future<Output = Reason> {
+    async move {
+        if let Err(error) = service.started(cx).await {
+            return failed(error);
         }
-    })
-    .await
+        loop {
+            // What was received is moved on before anything waits, so that the task holds a message
+            // once: in its handler. What is rare waits in a box, and takes no room before.
+            let news = loop {
+                if cx.is_stopping() {
+                    break News::Exit(Reason::Stopped);
+                }
+                let message = match cx.port().next().await {
+                    Event::Message(message) => message,
+                    Event::News(news) => break news,
+                };
+                if let Err(error) = service.handle(message, cx).await {
+                    return failed(error);
+                }
+            };
+            let reason = match news {
+                News::Exit(reason) => reason,
+                News::Down(down) => match Box::pin(service.down(*down, cx)).await {
+                    Ok(()) => continue,
+                    Err(error) => return failed(error),
+                },
+            };
+            Box::pin(service.stopped(&reason, cx)).await;
+            return reason;
+        }
+    }
+}
+
+#[cold]
+fn failed(error: Error) -> Reason {
+    Reason::Failed(error.to_string().into())
 }

@@ -3,7 +3,7 @@
 //! No lock, no atomic, no system call: a push is a queue of this core and a mark that the service's
 //! task is ready.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
@@ -21,7 +21,8 @@ const ROOM_KEPT: usize = 64;
 /// The messages of one service.
 pub(crate) struct Mailbox<M> {
     reactor: Rc<Reactor>,
-    task: Cell<Option<Key>>,
+    /// [`Key::NONE`] before it is bound.
+    task: Cell<Key>,
     messages: RefCell<VecDeque<M>>,
     /// Messages that the service may still handle in this poll.
     budget: Cell<u32>,
@@ -32,7 +33,7 @@ impl<M> Mailbox<M> {
     pub(crate) fn new(reactor: &Rc<Reactor>) -> Mailbox<M> {
         Mailbox {
             reactor: reactor.clone(),
-            task: Cell::new(None),
+            task: Cell::new(Key::NONE),
             messages: RefCell::new(VecDeque::new()),
             budget: Cell::new(reactor.settings.task_budget),
             closed: Cell::new(false),
@@ -41,7 +42,7 @@ impl<M> Mailbox<M> {
 
     /// Names the task that receives.
     pub(crate) fn bind(&self, task: Key) {
-        self.task.set(Some(task));
+        self.task.set(task);
     }
 
     /// How many messages wait.
@@ -65,24 +66,28 @@ impl<M> Mailbox<M> {
         if self.closed.get() {
             return Err(Undelivered::Dead(message));
         }
-        if self.is_full() {
+        let messages = self.messages.borrow_mut();
+        if messages.len() >= self.reactor.settings.mailbox_max as usize {
             return Err(Undelivered::Full(message));
         }
-        Ok(self.push_control(message))
+        Ok(self.add(messages, message))
     }
 
     /// Puts a message in that must not be lost, whatever waits already. The caller bounds them.
     #[inline]
     pub(crate) fn push_control(&self, message: M) -> u32 {
-        let len = {
-            let mut messages = self.messages.borrow_mut();
-            if messages.capacity() == 0 {
-                // Most mailboxes hold a message or two; the default would be four.
-                messages.reserve_exact(ROOM_FIRST);
-            }
-            messages.push_back(message);
-            messages.len()
-        };
+        self.add(self.messages.borrow_mut(), message)
+    }
+
+    #[inline]
+    fn add(&self, mut messages: RefMut<'_, VecDeque<M>>, message: M) -> u32 {
+        if messages.capacity() == 0 {
+            // Most mailboxes hold a message or two; the default would be four.
+            messages.reserve_exact(ROOM_FIRST);
+        }
+        messages.push_back(message);
+        let len = messages.len();
+        drop(messages);
         // A task that has messages left is ready already, or busy with one.
         if len == 1 {
             self.schedule();
@@ -93,16 +98,12 @@ impl<M> Mailbox<M> {
     /// Has the task polled in this turn.
     #[inline]
     pub(crate) fn schedule(&self) {
-        if let Some(task) = self.task.get() {
-            self.reactor.schedule(task);
-        }
+        self.reactor.schedule(self.task.get());
     }
 
     /// Drops the task, in the middle of whatever it does.
     pub(crate) fn kill(&self) {
-        if let Some(task) = self.task.get() {
-            self.reactor.kill(task);
-        }
+        self.reactor.kill(self.task.get());
     }
 
     /// The core.
@@ -176,9 +177,7 @@ impl<M> Mailbox<M> {
             if std::mem::replace(&mut asked, true) {
                 return Poll::Ready(());
             }
-            if let Some(task) = self.task.get() {
-                self.reactor.schedule_after_flush(task);
-            }
+            self.reactor.schedule_after_flush(self.task.get());
             Poll::Pending
         })
         .await;

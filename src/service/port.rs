@@ -36,12 +36,19 @@ pub(super) struct Port<M: 'static> {
     /// How many messages may wait before the next warning.
     warn_at: Cell<u32>,
     supervised: Cell<bool>,
+    /// It ends after the handler that runs now.
+    pub(super) stopping: Cell<bool>,
 }
 
 /// What comes to a service, in the order in which it is handled: the control lane first.
 pub(super) enum Event<M> {
     Message(M),
-    Down(Down),
+    News(News),
+}
+
+/// What a service hears besides messages.
+pub(super) enum News {
+    Down(Box<Down>),
     /// End now, in order.
     Exit(Reason),
 }
@@ -97,6 +104,7 @@ impl<M: 'static> Port<M> {
             extra: RefCell::new(None),
             warn_at: Cell::new(OVERLOAD_FIRST),
             supervised: Cell::new(false),
+            stopping: Cell::new(false),
         }
     }
 
@@ -202,8 +210,8 @@ impl<M: 'static> Port<M> {
             let event = self.extra.borrow_mut().as_mut()?.control.pop_front()?;
             return Some(match event {
                 Control::Message(message) => Event::Message(message),
-                Control::Down(down) => Event::Down(*down),
-                Control::Exit(reason) => Event::Exit(reason),
+                Control::Down(down) => Event::News(News::Down(down)),
+                Control::Exit(reason) => Event::News(News::Exit(reason)),
                 Control::Tick(tick) => match tick.make() {
                     Some(message) => Event::Message(message),
                     None => continue,

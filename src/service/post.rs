@@ -51,19 +51,14 @@ impl<M: Send + 'static> Address<M> {
     #[inline]
     pub fn send(self, message: M) -> Result<(), Undelivered<M>> {
         let to = self.id();
-        Reactor::with_current(|current| match way(current, to.engine(), to.core()) {
+        // A count of the reactor is cheaper than a closure that the message is moved through.
+        let current = Reactor::try_current();
+        match way(current.as_ref(), to.engine(), to.core()) {
             Way::Here(reactor) => deliver(reactor, to, message),
-            Way::Beside(reactor) => match reactor.fabric.has_room(to.core()) {
-                Some(true) => {
-                    reactor.fabric.send(to.core(), Lane::Message, Parcel { to, message });
-                    Ok(())
-                }
-                Some(false) => Err(Undelivered::Busy(message)),
-                None => Err(Undelivered::Dead(message)),
-            },
+            Way::Beside(reactor) => cross(reactor, to, message),
             Way::Afar => inject(to.engine(), to.core(), Parcel { to, message })
                 .map_err(|undelivered| undelivered.map(|parcel| parcel.message)),
-        })
+        }
     }
 }
 
@@ -74,6 +69,23 @@ fn deliver<M: 'static>(reactor: &Reactor, to: ServiceId, message: M) -> Result<(
         Some(port) => Port::<M>::deliver(port, message),
         None => Err(Undelivered::Dead(message)),
     })
+}
+
+/// Over the fabric. Apart, so that the way to a service of this core is short.
+#[inline(never)]
+fn cross<M: Send + 'static>(
+    reactor: &Reactor,
+    to: ServiceId,
+    message: M,
+) -> Result<(), Undelivered<M>> {
+    match reactor.fabric.has_room(to.core()) {
+        Some(true) => {
+            reactor.fabric.send(to.core(), Lane::Message, Parcel { to, message });
+            Ok(())
+        }
+        Some(false) => Err(Undelivered::Busy(message)),
+        None => Err(Undelivered::Dead(message)),
+    }
 }
 
 /// In through the door of the core, from a thread that is not of its engine.

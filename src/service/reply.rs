@@ -143,7 +143,7 @@ impl Letter<Rc<Reactor>> for Failure {
 
 #[inline]
 fn settle(reactor: &Reactor, key: CallKey, outcome: Result<Erased, CallError>) {
-    let Err(late) = Services::of(reactor).calls.answer(key, outcome) else { return };
+    let Err(late) = Services::of(reactor).calls.answer(reactor, key, outcome) else { return };
     if late.is_ok() {
         reactor.metrics.late_answers.add(1);
     }

@@ -62,8 +62,8 @@ impl Default for Services {
 }
 
 impl Extension for Services {
-    fn expire(&self, place: u32, sequence: u64) {
-        self.calls.expire(place, sequence);
+    fn expire(&self, reactor: &Reactor, place: u32) {
+        self.calls.expire(reactor, place);
     }
 
     fn wind_down(&self) -> bool {
