@@ -46,6 +46,7 @@ unsafe impl<C: ?Sized> Send for Envelope<C> {}
 
 impl<C: ?Sized> Envelope<C> {
     /// Whether letters of this type travel without an allocation.
+    #[cfg(test)]
     pub(crate) const fn fits<L>() -> bool {
         Space::<LETTER_BYTES>::fits::<L>()
     }
@@ -100,6 +101,7 @@ struct Kind {
 
 impl Erased {
     /// Whether values of this type are kept without an allocation.
+    #[cfg(test)]
     pub(crate) const fn fits<T>() -> bool {
         Space::<VALUE_BYTES>::fits::<T>()
     }

@@ -52,6 +52,8 @@ macro_rules! counts {
 counts! {
     /// Turns of the reactors.
     turns,
+    /// Passes of a spin: mail of other cores was handled, and the kernel was not entered.
+    passes,
     /// Completions of operations.
     completions,
     /// Polls of tasks.
@@ -67,6 +69,8 @@ counts! {
     late_answers,
     /// Messages and answers that came from other cores.
     fabric_received,
+    /// Messages and answers for other cores that found their ring full and waited beside it.
+    fabric_spilled,
     /// Sleeping cores that were woken for a message.
     bells,
     /// Connections accepted.

@@ -209,6 +209,11 @@ impl Ring {
         !self.ring.completion().is_empty() || self.ring.submission().taskrun()
     }
 
+    /// Whether submissions wait to be handed over.
+    pub(crate) fn has_queued(&mut self) -> bool {
+        !self.ring.submission().is_empty()
+    }
+
     /// Hands the submissions to the kernel and waits as told. Makes no system call when there is
     /// nothing to hand over, to fetch or to wait for.
     pub(crate) fn enter(&mut self, wait: Wait) -> io::Result<()> {
