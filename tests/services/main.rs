@@ -2,4 +2,5 @@
 //! real threads.
 
 mod calls;
+mod fabric;
 mod support;
