@@ -27,6 +27,7 @@ pub use memory::frame::Frame;
 pub use net::output::Backlog;
 pub use reactor::blocking::{Saturated, blocking};
 pub use reactor::engine::{Engine, Handle, Stopper};
+pub use reactor::fabric::FabricQueue;
 pub use reactor::shared::Core;
 pub use reactor::{
     Elapsed, JoinError, JoinHandle, Metrics, Sleep, Within, random, sleep, spawn, stopping, within,

@@ -21,14 +21,14 @@ pub(crate) struct Bell {
 
 #[derive(Debug)]
 enum Wake {
-    /// The core's ring reads this eventfd.
+    /// The core's ring polls this eventfd.
     Event(OwnedFd),
     /// The simulated kernel looks at the flag.
     Flag(AtomicBool),
 }
 
 impl Bell {
-    /// A bell for a core that reads an eventfd.
+    /// A bell for a core that polls an eventfd.
     pub(crate) fn event(fd: OwnedFd) -> Bell {
         Bell { asleep: AtomicBool::new(false), wake: Wake::Event(fd) }
     }
@@ -50,7 +50,7 @@ impl Bell {
             return false;
         }
         if let Wake::Event(fd) = &self.wake {
-            // The counter cannot overflow: it grows by one for each sleep.
+            // The counter does not overflow: it grows by one for each sleep, and has 64 bits.
             let _ = rustix::io::write(fd, &1u64.to_ne_bytes());
         }
         true

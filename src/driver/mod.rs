@@ -76,6 +76,15 @@ impl Driver {
         }
     }
 
+    /// Whether operations wait to be handed over.
+    pub(crate) fn has_queued(&mut self) -> bool {
+        match self {
+            Driver::Uring(ring) => ring.has_queued(),
+            // Nothing comes to a simulated core while it spins: whole turns will do.
+            Driver::Sim(_) => true,
+        }
+    }
+
     /// Hands the queued operations over and waits as told: the one system call of a turn.
     pub(crate) fn enter(&mut self, wait: Wait) -> io::Result<()> {
         each!(self, kernel => kernel.enter(wait))

@@ -100,6 +100,7 @@ struct Kind {
 
 impl Erased {
     /// Whether values of this type are kept without an allocation.
+    #[cfg(test)]
     pub(crate) const fn fits<T>() -> bool {
         Space::<VALUE_BYTES>::fits::<T>()
     }

@@ -1,11 +1,9 @@
 //! Where received and outgoing bytes live, and the tables and timers of a core.
 
 pub(crate) mod chain;
-#[cfg_attr(not(test), expect(dead_code, reason = "its figures come next"))]
 pub(crate) mod envelope;
 pub(crate) mod frame;
 pub(crate) mod pool;
-#[cfg_attr(not(test), expect(dead_code, reason = "its figures come next"))]
 pub(crate) mod queue;
 mod returns;
 pub(crate) mod shared;

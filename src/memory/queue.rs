@@ -59,16 +59,9 @@ struct Ring<T> {
     head: CachePadded<AtomicUsize>,
     /// Written by the producer.
     tail: CachePadded<AtomicUsize>,
-    flags: CachePadded<Flags>,
+    /// The producer waits for room. Rarely written, so a line that both ends can keep.
+    blocked: CachePadded<AtomicBool>,
     slots: Box<[UnsafeCell<MaybeUninit<T>>]>,
-}
-
-/// Rarely written, so a line that both ends can keep.
-struct Flags {
-    /// The producer waits for room.
-    blocked: AtomicBool,
-    producer_gone: AtomicBool,
-    consumer_gone: AtomicBool,
 }
 
 // SAFETY: a slot is reached by one end at a time: the indices hand it over, with release and
@@ -89,11 +82,7 @@ fn ring_from<T>(slots: usize, start: usize) -> (Producer<T>, Consumer<T>) {
     let ring = Arc::new(Ring {
         head: CachePadded::new(AtomicUsize::new(start)),
         tail: CachePadded::new(AtomicUsize::new(start)),
-        flags: CachePadded::new(Flags {
-            blocked: AtomicBool::new(false),
-            producer_gone: AtomicBool::new(false),
-            consumer_gone: AtomicBool::new(false),
-        }),
+        blocked: CachePadded::new(AtomicBool::new(false)),
         slots: (0..slots).map(|_| UnsafeCell::new(MaybeUninit::uninit())).collect(),
     });
     let (head, tail, told) = (Cell::new(start), Cell::new(start), Cell::new(start));
@@ -136,7 +125,7 @@ impl<T> Producer<T> {
     /// A thread that sleeps on a bell calls this after `Bell::will_sleep`, or once more then: a
     /// bell that was rung before is not heard.
     pub(crate) fn wait_for_room(&self) -> bool {
-        let blocked = &self.ring.flags.blocked;
+        let blocked = &self.ring.blocked;
         blocked.swap(true, Ordering::Relaxed); // not a store, for loom: as in `Bell::is_awake`
         fence(Ordering::SeqCst);
         let has_room = self.has_room();
@@ -146,24 +135,20 @@ impl<T> Producer<T> {
         has_room
     }
 
+    /// Whether the wish of [`Producer::wait_for_room`] still stands. One load of a line that is
+    /// rarely written: made to be polled.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.ring.blocked.load(Ordering::Relaxed)
+    }
+
     /// Values that the consumer has not taken; it may be taking them.
     pub(crate) fn len(&self) -> usize {
         self.tail.get().wrapping_sub(self.ring.head.load(Ordering::Relaxed))
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The number of slots.
     #[inline]
-    pub(crate) fn capacity(&self) -> usize {
+    fn capacity(&self) -> usize {
         self.ring.slots.len()
-    }
-
-    /// Whether the consumer is gone. What is in the ring then is dropped with this end.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.ring.flags.consumer_gone.load(Ordering::Acquire)
     }
 }
 
@@ -197,7 +182,7 @@ impl<T> Consumer<T> {
             return false;
         }
         fence(Ordering::SeqCst);
-        let blocked = &self.ring.flags.blocked;
+        let blocked = &self.ring.blocked;
         blocked.load(Ordering::Relaxed)
             && blocked.compare_exchange(true, false, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
@@ -213,29 +198,12 @@ impl<T> Consumer<T> {
     pub(crate) fn len(&self) -> usize {
         self.ring.tail.load(Ordering::Relaxed).wrapping_sub(self.head.get())
     }
-
-    /// Whether the producer is gone. What it pushed before can still be popped after.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.ring.flags.producer_gone.load(Ordering::Acquire)
-    }
 }
 
 impl<T> Ring<T> {
     #[inline]
     fn slot(&self, index: usize) -> &UnsafeCell<MaybeUninit<T>> {
         &self.slots[index & (self.slots.len() - 1)]
-    }
-}
-
-impl<T> Drop for Producer<T> {
-    fn drop(&mut self) {
-        self.ring.flags.producer_gone.store(true, Ordering::Release);
-    }
-}
-
-impl<T> Drop for Consumer<T> {
-    fn drop(&mut self) {
-        self.ring.flags.consumer_gone.store(true, Ordering::Release);
     }
 }
 

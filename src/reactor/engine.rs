@@ -10,6 +10,7 @@ use crossbeam::channel;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use super::fabric::FabricQueue;
 use super::inbox::Inbox;
 use super::roll;
 use super::shared::{Core, Hook, Shared};
@@ -270,6 +271,23 @@ impl Handle {
             spawn(async move { sender.send(task.await) });
         });
         result.recv().unwrap_or(Err(JoinError::Aborted))
+    }
+
+    /// What waits on its way between the cores now, for each ordered pair of them, by sender and
+    /// receiver. A queue that stays long names a core that lags. Waits for a turn of each core; one
+    /// that has ended sends nothing.
+    pub fn fabric(&self) -> Vec<FabricQueue> {
+        let (sender, answers) = sync_channel(self.inboxes.len());
+        for inbox in &self.inboxes {
+            let sender = sender.clone();
+            inbox.send(move |reactor| {
+                let _ = sender.send(reactor.fabric.queues().collect::<Vec<_>>());
+            });
+        }
+        drop(sender);
+        let mut queues: Vec<FabricQueue> = answers.into_iter().flatten().collect();
+        queues.sort_unstable_by_key(|queue| (queue.from, queue.to));
+        queues
     }
 
     /// Begins to stop and returns at once: listeners close, connections finish what was begun,

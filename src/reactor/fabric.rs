@@ -21,6 +21,21 @@ use super::shared::Shared;
 use super::{Reactor, guarded};
 use crate::memory::envelope::Letter;
 
+/// What waits on its way from one core to one other, at a moment: sent there, and not taken there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FabricQueue {
+    /// The core that sends, from 0.
+    pub from: usize,
+    /// The core that receives.
+    pub to: usize,
+    /// Messages: those in the ring (`SKYRING_FABRIC_SLOTS`), and at most `SKYRING_FABRIC_MAX` beside
+    /// it.
+    pub messages: usize,
+    /// Answers, ends of services and the news of them, which are never refused.
+    pub control: usize,
+}
+
 /// One core's ends of all rings.
 pub(crate) struct Fabric {
     shared: Arc<Shared>,
@@ -31,6 +46,12 @@ pub(crate) struct Fabric {
     first: Cell<usize>,
     /// Peers that have got something in this turn, or whose outbox is not empty.
     touched: RefCell<Vec<usize>>,
+    /// Letters that went to an outbox in this turn.
+    spilled: Cell<u64>,
+    /// Something was opened in this turn.
+    drained: Cell<bool>,
+    /// An outbox is not empty, and its ring is full.
+    stuck: Cell<bool>,
     /// How much an outbox for messages takes.
     outbox_max: usize,
 }
@@ -42,6 +63,9 @@ impl Fabric {
             index,
             first: Cell::new(0),
             touched: RefCell::new(Vec::new()),
+            spilled: Cell::new(0),
+            stuck: Cell::new(false),
+            drained: Cell::new(false),
             outbox_max: shared.settings.fabric_max as usize,
             shared,
         }
@@ -72,66 +96,65 @@ impl Fabric {
         let envelope = Envelope::new(letter);
         let refused = if line.spilled.get() { Err(envelope) } else { line.out.push(envelope) };
         if let Err(envelope) = refused {
-            line.outbox.borrow_mut().push_back(envelope);
-            line.spilled.set(true);
+            line.spill(envelope);
+            self.spilled.set(self.spilled.get() + 1);
         }
         if !peer.touched.replace(true) {
             self.touched.borrow_mut().push(place);
         }
     }
 
-    /// Whether something has come. Made to be polled.
+    /// Whether something has come, or a full ring has room again. Made to be polled.
     #[inline]
     pub(super) fn has_news(&self) -> bool {
         self.peers.iter().any(|peer| peer.lines.iter().any(|line| !line.inward.is_empty()))
+            || self.stuck.get() && self.any_touched(|line| !line.out.is_waiting())
+    }
+
+    /// Whether a lane on which something has spilled is so.
+    #[cold]
+    fn any_touched(&self, is_so: impl Fn(&Line) -> bool) -> bool {
+        let touched = self.touched.borrow();
+        let mut lines = touched.iter().flat_map(|&place| &self.peers[place].lines);
+        lines.any(|line| line.spilled.get() && is_so(line))
     }
 
     /// Whether there is something to do for a core that was about to sleep: something came, or a
     /// full ring has room again.
     pub(super) fn keeps_awake(&self) -> bool {
-        let is_stuck = |line: &Line| line.spilled.get() && line.out.wait_for_room();
-        self.has_news() || {
-            let touched = self.touched.borrow();
-            touched.iter().any(|&place| self.peers[place].lines.iter().any(is_stuck))
-        }
+        self.has_news() || self.stuck.get() && self.any_touched(|line| line.out.wait_for_room())
     }
 
     /// Opens what has come: of each lane what was there when its turn came, another peer's first in
-    /// each turn.
-    pub(super) fn drain(&self, reactor: &Rc<Reactor>) {
-        let peers = self.peers.len();
-        if peers == 0 {
-            return;
-        }
+    /// each turn. Returns how many letters.
+    pub(super) fn drain(&self, reactor: &Rc<Reactor>) -> usize {
         let first = self.first.get();
-        self.first.set((first + 1) % peers);
+        self.first.set(if first + 1 < self.peers.len() { first + 1 } else { 0 });
+        let mut drained = 0;
         for peer in self.peers[first..].iter().chain(&self.peers[..first]) {
             for lane in [Lane::Control, Lane::Message] {
-                self.drain_line(peer.core, &peer.lines[lane as usize], reactor);
+                drained += drain_line(&peer.lines[lane as usize], reactor);
             }
         }
+        if drained > 0 {
+            self.drained.set(true);
+            reactor.metrics.fabric_received.add(drained as u64);
+        }
+        drained
     }
 
-    fn drain_line(&self, core: usize, line: &Line, reactor: &Rc<Reactor>) {
-        let count = line.inward.len();
-        if count == 0 {
-            return;
-        }
-        for _ in 0..count {
-            let Some(envelope) = line.inward.pop() else { break };
-            guarded(&reactor.metrics, "a letter panicked", || envelope.open(reactor));
-        }
-        reactor.metrics.fabric_received.add(count as u64);
-        if line.inward.drained() {
-            self.ring(core, reactor);
-        }
-    }
-
-    /// Ends a turn: moves on what spilled, and wakes those who sleep.
+    /// Ends a turn: moves on what spilled, and wakes those who sleep: on what they have got, or on
+    /// the room that was made for them.
     pub(super) fn flush(&self, reactor: &Reactor) {
+        if self.drained.replace(false) {
+            for peer in self.peers.iter().filter(|peer| peer.waits_for_room()) {
+                self.ring(peer.core, reactor);
+            }
+        }
         if self.touched.borrow().is_empty() {
             return;
         }
+        reactor.metrics.fabric_spilled.add(self.spilled.take());
         self.touched.borrow_mut().retain(|&place| {
             let peer = &self.peers[place];
             let mut stuck = false;
@@ -142,6 +165,7 @@ impl Fabric {
             self.ring(peer.core, reactor);
             stuck
         });
+        self.stuck.set(!self.touched.borrow().is_empty());
     }
 
     fn ring(&self, core: usize, reactor: &Reactor) {
@@ -150,6 +174,16 @@ impl Fabric {
         {
             reactor.metrics.bells.add(1);
         }
+    }
+
+    /// What waits on its way from here to each other core.
+    pub(super) fn queues(&self) -> impl Iterator<Item = FabricQueue> + '_ {
+        self.peers.iter().map(|peer| FabricQueue {
+            from: self.index,
+            to: peer.core,
+            messages: peer.lines[Lane::Message as usize].waiting(),
+            control: peer.lines[Lane::Control as usize].waiting(),
+        })
     }
 
     /// The core has ended: drops what nobody will open, so that whoever waits for an answer hears
@@ -161,3 +195,23 @@ impl Fabric {
         }
     }
 }
+
+/// Opens what a lane holds now. One guard is enough for many letters: it goes on behind the one that
+/// panics.
+fn drain_line(line: &Line, reactor: &Rc<Reactor>) -> usize {
+    let count = line.inward.len();
+    let mut left = count;
+    while left > 0 {
+        guarded(&reactor.metrics, "a letter panicked", || {
+            while left > 0 {
+                left -= 1;
+                let envelope = line.inward.pop().expect("counted, and popped here only");
+                envelope.open(reactor);
+            }
+        });
+    }
+    count
+}
+
+#[cfg(test)]
+mod tests;

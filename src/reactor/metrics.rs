@@ -76,6 +76,8 @@ metrics! {
     counts:
     /// Turns of the reactors.
     turns,
+    /// Passes of a spin: mail of other cores was handled, and the kernel was not entered.
+    passes,
     /// Turns that took more than 10 ms, while the core's other clients waited.
     slow_turns,
     /// Turns that were reported because they took more than `SKYRING_STALL`.
@@ -104,6 +106,10 @@ metrics! {
     late_answers,
     /// Messages and answers that came from other cores.
     fabric_received,
+    /// Messages and answers for other cores that found their ring full and waited beside it.
+    fabric_spilled,
+    /// Messages given back to their sender because the way to the other core was full.
+    fabric_busy,
     /// Sleeping cores that were woken for a message.
     bells,
     /// Connections accepted.

@@ -61,6 +61,12 @@ impl Peer {
     fn new(core: usize, lines: [Line; LANES]) -> Peer {
         Peer { core, touched: Cell::new(false), lines }
     }
+
+    /// Whether the other core asks to be woken, and what was opened here has made room for it.
+    pub(super) fn waits_for_room(&self) -> bool {
+        // Both are to be asked: each forgets the wish that it tells.
+        self.lines.iter().fold(false, |waits, line| waits | line.inward.drained())
+    }
 }
 
 /// Both directions of a lane between this core and another.
@@ -82,6 +88,18 @@ impl Line {
 
     fn new(out: Producer<Envelope>, inward: Consumer<Envelope>) -> Line {
         Line { out, outbox: RefCell::new(VecDeque::new()), spilled: Cell::new(false), inward }
+    }
+
+    /// Keeps what the ring has no room for.
+    #[cold]
+    pub(super) fn spill(&self, envelope: Envelope) {
+        self.outbox.borrow_mut().push_back(envelope);
+        self.spilled.set(true);
+    }
+
+    /// How much was sent that the other core has not taken.
+    pub(super) fn waiting(&self) -> usize {
+        self.out.len() + self.outbox.borrow().len()
     }
 
     /// Moves what spilled to the ring. Whether something is left, for which there is no room.

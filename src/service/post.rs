@@ -83,7 +83,10 @@ fn cross<M: Send + 'static>(
             reactor.fabric.send(to.core(), Lane::Message, Parcel { to, message });
             Ok(())
         }
-        Some(false) => Err(Undelivered::Busy(message)),
+        Some(false) => {
+            reactor.metrics.fabric_busy.add(1);
+            Err(Undelivered::Busy(message))
+        }
         None => Err(Undelivered::Dead(message)),
     }
 }
@@ -150,7 +153,10 @@ pub(super) fn message<L: Letter<Rc<Reactor>> + Send>(
         Way::Here(reactor) => letter.open(reactor),
         Way::Beside(reactor) => match reactor.fabric.has_room(core) {
             Some(true) => reactor.fabric.send(core, Lane::Message, letter),
-            Some(false) => return Err(Undelivered::Busy(letter)),
+            Some(false) => {
+                reactor.metrics.fabric_busy.add(1);
+                return Err(Undelivered::Busy(letter));
+            }
             None => return Err(Undelivered::Dead(letter)),
         },
         Way::Afar => return inject(engine, core, letter),

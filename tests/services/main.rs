@@ -2,6 +2,7 @@
 //! real threads.
 
 mod calls;
+mod fabric;
 mod life;
 mod names;
 mod outside;

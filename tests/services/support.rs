@@ -1,5 +1,6 @@
 //! What the tests of services share.
 
+use std::sync::mpsc;
 use std::time::Duration;
 
 use skyring::prelude::*;
@@ -59,4 +60,29 @@ where
     sim.start(Engine::new(Config::new().cores(cores))).expect("the engine starts");
     sim.run_on(0, body()).expect("it does not hang").expect("it succeeds");
     sim.stop().expect("everything was cleaned up");
+}
+
+/// Runs a test's body on core 0 of an engine on real threads, which must end in time.
+pub(crate) fn on_threads<F>(config: Config, body: impl Fn() -> F + Send + Sync + 'static) -> Handle
+where
+    F: Future<Output = Result<()>> + 'static,
+{
+    let (done, is_done) = mpsc::sync_channel(1);
+    let handle = Engine::new(config.pin(false))
+        .setup(move |core| {
+            if core.index > 0 {
+                return Ok(());
+            }
+            let (body, done) = (body(), done.clone());
+            spawn(async move {
+                sleep(Duration::from_millis(10)).await; // until all cores run
+                let _ = done.send(body.await);
+            });
+            Ok(())
+        })
+        .start()
+        .expect("the engine starts");
+    let ended = is_done.recv_timeout(Duration::from_secs(60)).expect("it does not hang");
+    ended.expect("it succeeds");
+    handle
 }

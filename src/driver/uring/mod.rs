@@ -49,8 +49,6 @@ pub(crate) struct Ring {
     ring: IoUring,
     pool: Pool,
     bell: Arc<Bell>,
-    /// Where the kernel puts the bell's counter; boxed, so that it stays where it is.
-    bell_value: Box<u64>,
     /// By slot of the token: what an operation in flight owns.
     held: Vec<Held>,
     /// Gathered sends that are at rest, for the next ones.
@@ -82,7 +80,6 @@ impl Ring {
             ring,
             pool,
             bell: Arc::new(Bell::event(event)),
-            bell_value: Box::new(0),
             held: Vec::new(),
             spare: Spare::default(),
             datagram: Box::new(held::datagram_shape()),
@@ -195,8 +192,8 @@ impl Ring {
         let entry = entry.user_data(token.to_u64());
         self.in_flight += 1;
         loop {
-            // SAFETY: what the entry points at lies in `held`, `datagram` or `bell_value`, none of
-            // which moves or goes before the operation's last completion (`finish`, `drop`).
+            // SAFETY: what the entry points at lies in `held` or `datagram`, none of which
+            // moves or goes before the operation's last completion (`finish`, `drop`).
             if unsafe { self.ring.submission().push(&entry) }.is_ok() {
                 return;
             }
@@ -205,15 +202,22 @@ impl Ring {
         }
     }
 
+    /// One poll hears of every ring (edges, kernel 5.13), and nobody reads the counter: a read is
+    /// made anew for each sleep, tries in vain and arms a poll of its own.
     fn arm_bell(&mut self) {
         let fd = self.bell.descriptor().expect("a ring's bell is an eventfd").as_raw_fd();
-        let value = std::ptr::from_mut(&mut *self.bell_value).cast();
-        self.push(driver_token(Kind::Bell), opcode::Read::new(Fd(fd), value, 8).build());
+        let poll = opcode::PollAdd::new(Fd(fd), libc::POLLIN as u32).multi(true).build();
+        self.push(driver_token(Kind::Bell), poll);
     }
 
     /// Whether an enter would bring completions at once. Reads memory only.
     pub(crate) fn has_news(&mut self) -> bool {
         !self.ring.completion().is_empty() || self.ring.submission().taskrun()
+    }
+
+    /// Whether submissions wait to be handed over.
+    pub(crate) fn has_queued(&mut self) -> bool {
+        !self.ring.submission().is_empty()
     }
 
     /// Hands the submissions to the kernel and waits as told. Makes no system call when there is
@@ -252,13 +256,13 @@ impl Ring {
 
     /// Takes what has completed.
     pub(crate) fn reap(&mut self, into: &mut Vec<Completion>) {
-        let mut rung = false;
+        let mut is_deaf = false;
         for entry in self.ring.completion() {
             let token = Token::from_u64(entry.user_data());
             let more = cqueue::more(entry.flags());
             self.in_flight -= u32::from(!more);
             match token.kind {
-                Kind::Bell => rung = true,
+                Kind::Bell => is_deaf |= !more,
                 Kind::Cancel | Kind::Close => {}
                 _ => {
                     let event =
@@ -268,7 +272,7 @@ impl Ring {
             }
         }
         self.reap_lazy(into);
-        if rung && !self.closing {
+        if is_deaf && !self.closing {
             self.arm_bell();
         }
     }
@@ -372,7 +376,6 @@ impl Drop for Ring {
             tracing::error!(operations = self.in_flight, "ring not drained: its memory is leaked");
             self.pool.leak();
             std::mem::forget(std::mem::take(&mut self.held));
-            std::mem::forget(std::mem::take(&mut self.bell_value));
         }
     }
 }

@@ -40,32 +40,6 @@ fn messages_arrive_once_and_in_order() {
     });
 }
 
-/// Finds: `producer_gone` stored relaxed.
-#[test]
-fn what_was_pushed_before_the_end_can_be_popped_after() {
-    model(|| {
-        let (producer, consumer) = ring::<Message>(2);
-        let sender = thread::spawn(move || {
-            for n in 0..2 {
-                producer.push(Arc::new(n)).expect("room");
-            }
-        });
-        let mut count = 0;
-        loop {
-            let is_closed = consumer.is_closed();
-            while consumer.pop().is_some() {
-                count += 1;
-            }
-            if is_closed {
-                break;
-            }
-            thread::yield_now();
-        }
-        assert_eq!(count, 2);
-        sender.join().expect("no panic");
-    });
-}
-
 /// Finds: a `Ring::drop` that forgets what is left, `head` released or acquired relaxed.
 #[test]
 fn the_last_end_drops_what_is_left() {
