@@ -33,3 +33,12 @@ pub use reactor::{
 };
 pub use service::{Address, Context, Local, Reply, Service, Undelivered};
 pub use wire::{Framing, LengthPrefix};
+
+// The examples of the pages are compiled, and run, as those of the code are.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/SERVICES.md")]
+    struct Services;
+}
