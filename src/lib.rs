@@ -41,4 +41,6 @@ mod pages {
     struct Readme;
     #[doc = include_str!("../docs/SERVICES.md")]
     struct Services;
+    #[doc = include_str!("../docs/SKYNET.md")]
+    struct Skynet;
 }
