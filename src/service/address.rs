@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use std::num::NonZeroU64;
 use std::str::FromStr;
 
+use crate::error::Error;
 use crate::memory::slots::{GENERATION_BITS, Key};
 
 /// Bits of a place among a core's services.
@@ -99,6 +100,12 @@ impl fmt::Display for ParseIdError {
 
 impl std::error::Error for ParseIdError {}
 
+impl From<ParseIdError> for Error {
+    fn from(error: ParseIdError) -> Error {
+        Error::Other(error.into())
+    }
+}
+
 impl FromStr for ServiceId {
     type Err = ParseIdError;
 
@@ -151,6 +158,12 @@ impl<M> Address<M> {
     #[inline]
     pub fn id(self) -> ServiceId {
         self.id
+    }
+}
+
+impl<M> From<Address<M>> for ServiceId {
+    fn from(address: Address<M>) -> ServiceId {
+        address.id
     }
 }
 
