@@ -1,4 +1,88 @@
 //! skyring: a network engine for latency-critical servers on Linux.
+//!
+//! One reactor thread a core, on io_uring. Each core accepts its own connections and keeps them; a
+//! client has an **agent** on that core, and what several clients share lives in **services**, which
+//! are reached by messages. The programming model is
+//! [Skynet](https://github.com/cloudwu/skynet)'s.
+//!
+//! An echo server: a gate cuts what comes into frames, and makes an [`Agent`] for each client.
+//!
+//! ```no_run
+//! use skyring::prelude::*;
+//!
+//! struct Echo;
+//!
+//! impl Agent for Echo {
+//!     async fn frame(&mut self, client: &Client, frame: Frame) -> Result<()> {
+//!         client.send(frame) // never suspends; everything of a turn leaves in one send
+//!     }
+//! }
+//!
+//! fn main() -> Result<()> {
+//!     Engine::new(Config::from_env()?)
+//!         .gate("0.0.0.0:8888", Gate::framed(LengthPrefix::U16).agent(|_client| Echo))
+//!         .run() // until SIGINT or SIGTERM: drains, then returns
+//! }
+//! ```
+//!
+//! A service: state of its own, one message at a time, called from anywhere. It runs here in the
+//! simulated kernel; in a server it is spawned in a set-up hook, by an agent, or by another service.
+//!
+//! ```
+//! use skyring::prelude::*;
+//! use skyring::sim::Simulation;
+//!
+//! struct Counter(u64);
+//!
+//! enum Message {
+//!     Add(u64),
+//!     Get(Reply<u64>),
+//! }
+//!
+//! impl Service for Counter {
+//!     type Message = Message;
+//!
+//!     async fn handle(&mut self, message: Message, _: &Context<Self>) -> Result<()> {
+//!         match message {
+//!             Message::Add(n) => self.0 += n,
+//!             Message::Get(reply) => reply.send(self.0),
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! fn main() -> Result<()> {
+//!     Simulation::new(1).run(async {
+//!         let counter = service::spawn(Counter(0))?;
+//!         counter.send(Message::Add(2))?;
+//!         assert_eq!(counter.call(Message::Get).await?, 2);
+//!         Ok(())
+//!     })?
+//! }
+//! ```
+//!
+//! # Where things are
+//!
+//! | for | see |
+//! |---|---|
+//! | starting and stopping, on which cores, hooks at the start | [`Engine`], [`Handle`], [`Stopper`] |
+//! | a client for each connection, framed | [`Gate`], [`Agent`], [`Client`], [`Frame`] |
+//! | messages, calls, names, groups, supervision | [`service`] |
+//! | sockets in any task: TCP, Unix, datagrams | [`net`] |
+//! | framing by hand | [`wire`] |
+//! | tasks and time | [`spawn`], [`sleep`], [`within`](fn@within), [`stopping`]; [`blocking`](fn@blocking) for what blocks |
+//! | knobs, from the program or the environment | [`config`], and docs/TUNING.md |
+//! | what a core does | [`Metrics`], by [`Handle::metrics_by_core`] |
+//! | a server in bad weather, by seed | [`sim`] |
+//! | whether this machine can run it | [`doctor`] |
+//!
+//! docs/SERVICES.md teaches services from the beginning, docs/SKYNET.md maps Skynet's words, and
+//! docs/ARCHITECTURE.md says how all of it works and why.
+//!
+//! Other threads start and stop the engine, read its metrics, send to services
+//! ([`Address::send`]) and answer them ([`Reply::send`]). Everything else runs on a core: in a hook
+//! of [`Engine::setup`], a task, an agent or a service. What needs a reactor and finds none panics,
+//! and says so.
 
 mod clock;
 pub mod config;
@@ -34,3 +118,14 @@ pub use reactor::{
 };
 pub use service::{Address, Context, Local, Reply, Service, Undelivered};
 pub use wire::{Framing, LengthPrefix};
+
+// The examples of the pages are compiled, and run, as those of the code are.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/SERVICES.md")]
+    struct Services;
+    #[doc = include_str!("../docs/SKYNET.md")]
+    struct Skynet;
+}

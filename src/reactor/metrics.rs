@@ -99,8 +99,9 @@ metrics! {
     panics,
     /// Messages handled by services.
     messages,
-    /// Messages that came from other cores or threads and found their service dead or its mailbox
-    /// full.
+    /// Messages that no service has handled and no sender was given back: they came from another
+    /// core, a thread or a broadcast and found their service dead or its mailbox full, or waited at
+    /// a service that ended.
     messages_undelivered,
     /// Answers that came when nobody waited for them any more.
     late_answers,

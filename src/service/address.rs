@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use std::num::NonZeroU64;
 use std::str::FromStr;
 
+use crate::error::Error;
 use crate::memory::slots::{GENERATION_BITS, Key};
 
 /// Bits of a place among a core's services.
@@ -29,7 +30,7 @@ const _: () = assert!(ENGINE_SHIFT + u8::BITS == u64::BITS);
 /// ```
 /// A name is not given twice: a slot that is used again has another generation, and one that has
 /// used up its generations retires. `{}` prints core and slot, short enough for a log (`1:2a`);
-/// `{:#}` prints all of it (`:0101000003000002a`), which [`FromStr`] reads again.
+/// `{:#}` prints all of it (`:010100000300002a`), which [`FromStr`] reads again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServiceId(NonZeroU64);
 
@@ -99,6 +100,12 @@ impl fmt::Display for ParseIdError {
 
 impl std::error::Error for ParseIdError {}
 
+impl From<ParseIdError> for Error {
+    fn from(error: ParseIdError) -> Error {
+        Error::Other(error.into())
+    }
+}
+
 impl FromStr for ServiceId {
     type Err = ParseIdError;
 
@@ -116,6 +123,27 @@ impl FromStr for ServiceId {
 ///
 /// It may outlive its service. Then sending gives the message back, or the call errs; it never
 /// reaches another service.
+///
+/// Two services of a type have addresses that compare, hash and print; `Address::id` forgets the
+/// type:
+///
+/// ```
+/// # use skyring::prelude::*;
+/// # struct Room;
+/// # impl Service for Room {
+/// #     type Message = ();
+/// #     async fn handle(&mut self, _: (), _: &Context<Self>) -> Result<()> { Ok(()) }
+/// # }
+/// # skyring::sim::Simulation::new(1).run(async {
+/// use std::collections::HashMap;
+///
+/// let (chess, go) = (service::spawn(Room)?, service::spawn(Room)?);
+/// let names = HashMap::from([(chess, "chess"), (go, "go")]);
+/// assert_eq!(names[&go], "go");
+/// assert_eq!(format!("{:#}", go.id()).parse(), Ok(go.id()));
+/// # Ok::<(), Error>(())
+/// # }).unwrap().unwrap();
+/// ```
 pub struct Address<M> {
     id: ServiceId,
     takes: PhantomData<fn(M)>,
@@ -130,6 +158,12 @@ impl<M> Address<M> {
     #[inline]
     pub fn id(self) -> ServiceId {
         self.id
+    }
+}
+
+impl<M> From<Address<M>> for ServiceId {
+    fn from(address: Address<M>) -> ServiceId {
+        address.id
     }
 }
 

@@ -18,7 +18,9 @@ use super::timer::{self, Timer};
 use crate::clock::Now;
 use crate::reactor::kind::Kind;
 
-/// A service as its own handlers see it.
+/// A service as its own handlers see it: its names, its timers and forks, whom it watches, and the
+/// end. Each handler is lent it; what must outlive the handler takes [`Context::address`] or
+/// [`Context::local`] along.
 pub struct Context<S: Service> {
     port: Rc<Port<S::Message>>,
 }
@@ -102,12 +104,75 @@ impl<S: Service> Context<S> {
 
     /// Sends this service a message after `delay` (to the millisecond, never less). It takes the
     /// control lane: a full mailbox does not lose it. The timer goes with the service.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use skyring::prelude::*;
+    ///
+    /// struct Bomb;
+    ///
+    /// impl Service for Bomb {
+    ///     type Message = &'static str;
+    ///
+    ///     async fn started(&mut self, cx: &Context<Self>) -> Result<()> {
+    ///         cx.after(Duration::from_secs(10), "boom");
+    ///         Ok(())
+    ///     }
+    ///
+    ///     async fn handle(&mut self, _boom: &'static str, cx: &Context<Self>) -> Result<()> {
+    ///         Ok(cx.stop())
+    ///     }
+    /// }
+    /// # skyring::sim::Simulation::new(1).run(async {
+    /// let bomb = service::spawn(Bomb)?;
+    /// service::ended(bomb.id())?.await;
+    /// # Ok::<(), Error>(())
+    /// # }).unwrap().unwrap();
+    /// ```
     pub fn after(&self, delay: Duration, message: S::Message) -> Timer {
         timer::after(&self.port, delay, message)
     }
 
     /// Sends this service a message that `make` makes, once a `period`, until it is cancelled or
-    /// the service ends. A service that lags gets one message for all periods that it missed.
+    /// the service ends. The first comes after one period. A service that lags gets one message for
+    /// all periods that it missed; `make` runs when that is handled.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use skyring::prelude::*;
+    ///
+    /// struct World(u64);
+    /// enum Message { Tick(u64), Updates(Reply<u64>) }
+    ///
+    /// impl Service for World {
+    ///     type Message = Message;
+    ///
+    ///     async fn started(&mut self, cx: &Context<Self>) -> Result<()> {
+    ///         let mut number = 0;
+    ///         cx.every(Duration::from_millis(50), move || {
+    ///             number += 1;
+    ///             Message::Tick(number)
+    ///         });
+    ///         Ok(())
+    ///     }
+    ///
+    ///     async fn handle(&mut self, message: Message, _: &Context<Self>) -> Result<()> {
+    ///         match message {
+    ///             Message::Tick(number) => self.0 = number,
+    ///             Message::Updates(reply) => reply.send(self.0),
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// # skyring::sim::Simulation::new(1).run(async {
+    /// let world = service::spawn(World(0))?;
+    /// sleep(Duration::from_millis(1020)).await;
+    /// assert_eq!(world.call(Message::Updates).await?, 20);
+    /// # Ok::<(), Error>(())
+    /// # }).unwrap().unwrap();
+    /// ```
     ///
     /// # Panics
     /// When the period is zero.
@@ -120,7 +185,35 @@ impl<S: Service> Context<S> {
     /// panic is the service's.
     ///
     /// A forked task cannot borrow the service: give it what it needs, and have the message bring
-    /// what it found.
+    /// what it found. Nothing bounds how many a service forks, and their messages pass by the
+    /// mailbox's bound: a service that forks for others keeps a limit of its own.
+    ///
+    /// ```
+    /// use skyring::prelude::*;
+    ///
+    /// struct Motd { text: Option<String> }
+    /// enum Message { Read(Option<String>), Text(Reply<Option<String>>) }
+    ///
+    /// impl Service for Motd {
+    ///     type Message = Message;
+    ///
+    ///     async fn started(&mut self, cx: &Context<Self>) -> Result<()> {
+    ///         cx.fork(async {
+    ///             let read = skyring::blocking(|| std::fs::read_to_string("/etc/hostname")).await;
+    ///             Message::Read(read.ok().and_then(Result::ok))
+    ///         });
+    ///         Ok(())
+    ///     }
+    ///
+    ///     async fn handle(&mut self, message: Message, _: &Context<Self>) -> Result<()> {
+    ///         match message {
+    ///             Message::Read(text) => self.text = text,
+    ///             Message::Text(reply) => reply.send(self.text.clone()),
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
     pub fn fork(&self, future: impl Future<Output = S::Message> + 'static) {
         let port = &self.port;
         let place = port.with_extra(|extra| extra.forks.vacant_key());

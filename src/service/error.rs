@@ -11,14 +11,15 @@ use crate::error::Error;
 pub enum CallError {
     /// No answer came in time. The request may still be handled later.
     TimedOut,
-    /// There is no such service any more. The request was not handled.
+    /// There is no such service any more, or its core has ended. The request was not handled.
     Dead,
     /// The service's mailbox is full. The request was not handled.
     Full,
     /// The way to the service's core is full. The request was not handled.
     Busy,
     /// The request was dropped without an answer: by its handler, or because the service ended
-    /// before it came to it.
+    /// before it came to it. A request to another core that finds the service there ended, or its
+    /// mailbox full, is told so, too: only on its own core can a caller hear which.
     Dropped,
     /// A service called itself: it handles one message at a time, so the answer could not come.
     Itself,

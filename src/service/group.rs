@@ -66,7 +66,7 @@ pub struct Group<T> {
 }
 
 /// A value that was broadcast, shared by all members: a handle whose clones touch nothing that
-/// another core uses.
+/// another core uses, while they stay on this one. Reads as the value itself; see [`Group`].
 #[expect(clippy::redundant_allocation, reason = "the outer count is this core's own")]
 pub struct Shared<T>(Arc<Arc<T>>);
 

@@ -87,7 +87,59 @@ use crate::error::Result;
 /// State that lives on one core and handles one message at a time.
 ///
 /// Write `async fn`: a handler may wait, and the next message waits behind it. An error and a panic
-/// end the service, with the reason told to whoever watches it; they end nothing else.
+/// end the service, with the reason told to whoever watches it; they end nothing else but what is
+/// linked to it.
+///
+/// ```text
+///   spawn ─▶ started ─▶ handle, down, handle ... ─▶ stopped ─▶ dropped; on_undelivered for the rest
+///                                                      └ not after an error, a panic in a handler, a kill
+/// ```
+/// Only `handle` must be written:
+///
+/// ```
+/// use skyring::prelude::*;
+/// use skyring::service::Reason;
+///
+/// struct Room {
+///     name: String,
+///     guests: Vec<String>,
+/// }
+///
+/// enum Message {
+///     Enter(String, Reply<usize>),
+///     Close,
+/// }
+///
+/// impl Service for Room {
+///     type Message = Message;
+///
+///     async fn started(&mut self, cx: &Context<Self>) -> Result<()> {
+///         Ok(service::bind(&self.name, cx.address()).await?) // else it ends
+///     }
+///
+///     async fn handle(&mut self, message: Message, cx: &Context<Self>) -> Result<()> {
+///         match message {
+///             Message::Enter(guest, reply) => {
+///                 self.guests.push(guest);
+///                 reply.send(self.guests.len());
+///             }
+///             Message::Close => cx.stop(),
+///         }
+///         Ok(())
+///     }
+///
+///     async fn stopped(&mut self, why: &Reason, _: &Context<Self>) {
+///         println!("{} closes with {} guests: {why}", self.name, self.guests.len());
+///     }
+/// }
+/// # skyring::sim::Simulation::new(1).run(async {
+/// let room = service::spawn(Room { name: "chess".into(), guests: Vec::new() })?;
+/// assert_eq!(room.call(|reply| Message::Enter("ann".into(), reply)).await?, 1);
+/// room.send(Message::Close)?;
+/// # service::ended(room.id())?.await;
+/// # Ok::<(), Error>(())
+/// # }).unwrap().unwrap();
+/// ```
 pub trait Service: Sized + 'static {
     /// What it is sent. Those that come from other cores must be `Send`.
     type Message: 'static;
@@ -121,7 +173,9 @@ pub trait Service: Sized + 'static {
     }
 
     /// The last call, when it ends in order: it was asked to, stops itself, one that it was linked
-    /// to has ended, or the engine stops. Messages that wait are not handled any more.
+    /// to has failed, a task that it forked has panicked, or the engine stops. Messages that wait
+    /// are not handled any more. After an error or a panic of a handler, and after
+    /// [`kill`](fn@kill), it is not called; the state is dropped in any case.
     fn stopped(&mut self, why: &Reason, cx: &Context<Self>) -> impl Future<Output = ()> {
         let _ = (why, cx);
         ready(())

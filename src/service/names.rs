@@ -101,6 +101,22 @@ fn typed<M: 'static>(holder: Holder) -> Result<Address<M>, NameError> {
 /// Gives a service a name, by which [`find`] finds it on every core of the engine. It has the name
 /// until it ends. When this returns, this core knows it; the others do a moment later.
 ///
+/// ```
+/// # use skyring::prelude::*;
+/// # struct Room;
+/// # impl Service for Room {
+/// #     type Message = ();
+/// #     async fn handle(&mut self, _: (), _: &Context<Self>) -> Result<()> { Ok(()) }
+/// # }
+/// # skyring::sim::Simulation::new(1).run(async {
+/// let room = service::spawn(Room)?;
+/// service::bind("lobby", room).await?;
+/// assert_eq!(service::find("lobby"), Some(room));
+/// assert_eq!(service::find::<String>("lobby"), None); // it takes other messages
+/// # Ok::<(), Error>(())
+/// # }).unwrap().unwrap();
+/// ```
+///
 /// # Errors
 /// [`NameError`].
 ///
@@ -216,7 +232,27 @@ pub fn find<M: 'static>(name: &str) -> Option<Address<M>> {
     holder.and_then(|holder| typed(holder).ok())
 }
 
-/// Gives a service of this core a name that only this core knows. It has the name until it ends.
+/// Gives a service of this core a name that only this core knows. It has the name until it ends. For
+/// a service that each core has one of:
+///
+/// ```
+/// # use skyring::prelude::*;
+/// # struct Room;
+/// # impl Service for Room {
+/// #     type Message = ();
+/// #     async fn handle(&mut self, _: (), _: &Context<Self>) -> Result<()> { Ok(()) }
+/// # }
+/// let mut sim = skyring::sim::Simulation::new(1);
+/// sim.start(Engine::new(Config::new().cores(2)).setup(|_core| {
+///     let room = service::spawn(Room)?;
+///     Ok(service::bind_local("lobby", room)?)
+/// }))?;
+/// for core in 0..2 {
+///     let found = sim.run_on(core, async { service::find_local::<()>("lobby") })?;
+///     assert_eq!(found.map(|room| room.id().core()), Some(core));
+/// }
+/// # Ok::<(), Error>(())
+/// ```
 ///
 /// # Errors
 /// [`NameError`].

@@ -14,13 +14,19 @@ use crate::memory::envelope::Letter;
 use crate::reactor::fabric::Envelope;
 use crate::reactor::{Reactor, guarded};
 
-/// Runs `work` on a core of this engine, between its tasks, and returns what it returns.
+/// Runs `work` on a core of this engine, between its tasks, and returns what it returns. It waits as
+/// a call does: [`CALL_TIMEOUT`](super::CALL_TIMEOUT) at most, unless [`Call::timeout`] says
+/// otherwise.
 ///
-/// ```no_run
-/// # async fn example() -> skyring::Result<()> {
-/// let drawn = skyring::service::on(1, || skyring::random()).await?;
-/// # Ok(())
-/// # }
+/// ```
+/// # use skyring::prelude::*;
+/// # let mut sim = skyring::sim::Simulation::new(1);
+/// # sim.start(Engine::new(Config::new().cores(2))).unwrap();
+/// # sim.run_on(0, async {
+/// let drawn: u64 = service::on(1, || skyring::random()).await?;
+/// assert!(service::on(2, || ()).await.is_err(), "there are cores 0 and 1");
+/// # Ok::<(), Error>(())
+/// # }).unwrap().unwrap();
 /// ```
 ///
 /// # Errors
@@ -74,7 +80,24 @@ pub const fn crosses_in_place<M>() -> bool {
     Envelope::fits::<(ServiceId, M)>()
 }
 
-/// Starts a service on a core of this engine; `make` makes it there.
+/// Starts a service on a core of this engine; `make` makes it there, so that it need not be `Send`
+/// itself.
+///
+/// ```
+/// # use skyring::prelude::*;
+/// # struct Room;
+/// # impl Service for Room {
+/// #     type Message = ();
+/// #     async fn handle(&mut self, _: (), _: &Context<Self>) -> Result<()> { Ok(()) }
+/// # }
+/// # let mut sim = skyring::sim::Simulation::new(1);
+/// # sim.start(Engine::new(Config::new().cores(2))).unwrap();
+/// # sim.run_on(0, async {
+/// let room = service::spawn_on(1, || Room).await?;
+/// assert_eq!(room.id().core(), 1);
+/// # Ok::<(), Error>(())
+/// # }).unwrap().unwrap();
+/// ```
 ///
 /// # Errors
 /// [`SpawnError`].
@@ -96,7 +119,24 @@ pub async fn spawn_on<S: Service>(
 }
 
 /// Starts a service on the core of this engine where the fewest services live; on this one if it is
-/// among those.
+/// among those. Services are counted, not what they do.
+///
+/// ```
+/// # use skyring::prelude::*;
+/// # struct Room;
+/// # impl Service for Room {
+/// #     type Message = ();
+/// #     async fn handle(&mut self, _: (), _: &Context<Self>) -> Result<()> { Ok(()) }
+/// # }
+/// # let mut sim = skyring::sim::Simulation::new(1);
+/// # sim.start(Engine::new(Config::new().cores(2))).unwrap();
+/// # sim.run_on(0, async {
+/// let first = service::spawn_balanced(|| Room).await?;
+/// let second = service::spawn_balanced(|| Room).await?;
+/// assert_ne!(first.id().core(), second.id().core());
+/// # Ok::<(), Error>(())
+/// # }).unwrap().unwrap();
+/// ```
 ///
 /// # Errors
 /// [`SpawnError`].

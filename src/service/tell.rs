@@ -46,18 +46,58 @@ fn miss(signal: Signal, to: ServiceId) {
 
 /// Asks a service to end in order: after what it handles now, before what waits behind. It hears so
 /// by [`Service::stopped`](super::Service::stopped). Nothing happens when it has ended already.
+/// Returns at once, from any thread; [`ended`](super::ended) waits for the end.
 ///
-/// ```no_run
-/// # fn example(room: skyring::service::Address<()>) {
-/// skyring::service::stop(room.id());
+/// ```
+/// # use skyring::prelude::*;
+/// # use skyring::service::Reason;
+/// # struct Room;
+/// # impl Service for Room {
+/// #     type Message = ();
+/// #     async fn handle(&mut self, _: (), _: &Context<Self>) -> Result<()> { Ok(()) }
 /// # }
+/// # skyring::sim::Simulation::new(1).run(async {
+/// let room = service::spawn(Room)?;
+/// let end = service::ended(room.id())?;
+/// service::stop(room.id());
+/// assert_eq!(end.await.reason, Reason::Stopped);
+/// # Ok::<(), Error>(())
+/// # }).unwrap().unwrap();
 /// ```
 pub fn stop(service: ServiceId) {
     tell(service, Signal::Stop);
 }
 
 /// Ends a service in the middle of whatever it does. Its state is dropped; it hears nothing. Nothing
-/// happens when it has ended already.
+/// happens when it has ended already. For one that does not stop.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use skyring::prelude::*;
+/// use skyring::service::Reason;
+///
+/// struct Sleeper;
+///
+/// impl Service for Sleeper {
+///     type Message = ();
+///
+///     async fn handle(&mut self, _: (), _: &Context<Self>) -> Result<()> {
+///         Ok(sleep(Duration::from_secs(3600)).await)
+///     }
+/// }
+/// # skyring::sim::Simulation::new(1).run(async {
+/// let sleeper = service::spawn(Sleeper)?;
+/// sleeper.send(())?;
+/// let mut end = service::ended(sleeper.id())?;
+/// service::stop(sleeper.id()); // it hears so in an hour
+/// if within(Duration::from_secs(1), &mut end).await.is_err() {
+///     service::kill(sleeper.id());
+///     assert_eq!(end.await.reason, Reason::Killed);
+/// }
+/// # Ok::<(), Error>(())
+/// # }).unwrap().unwrap();
+/// ```
 pub fn kill(service: ServiceId) {
     // Gone already, if it cannot be told.
     let _ = post::control(service.engine(), service.core(), Kill(service));

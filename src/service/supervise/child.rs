@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
+use crate::error::Error;
 use crate::service::address::ServiceId;
 use crate::service::error::SpawnError;
 use crate::service::{NameError, Service, bind, spawn_on};
@@ -42,10 +43,31 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
+impl From<StartError> for Error {
+    fn from(error: StartError) -> Error {
+        Error::Other(error.into())
+    }
+}
+
 type Starting = Pin<Box<dyn Future<Output = Result<ServiceId, StartError>>>>;
 
 /// A service that a [`Supervisor`](super::Supervisor) starts, and starts again: what makes it, on
 /// which core, and under which name.
+///
+/// ```
+/// # use skyring::prelude::*;
+/// # use skyring::service::{Child, Restart};
+/// # struct Room { seats: usize }
+/// # impl Service for Room {
+/// #     type Message = ();
+/// #     async fn handle(&mut self, _: (), _: &Context<Self>) -> Result<()> { Ok(()) }
+/// # }
+/// let seats = 16;
+/// let lobby = Child::new("lobby", move || Room { seats })
+///     .restart(Restart::Transient)
+///     .on(1)
+///     .bound(); // others find it as "lobby"
+/// ```
 #[must_use = "a child does nothing until a supervisor has it"]
 pub struct Child {
     pub(super) name: Box<str>,

@@ -64,7 +64,9 @@ enum Strategy {
 }
 
 /// A service that starts its children in order, and starts them again when they end, by its
-/// strategy and theirs. When it stops, it stops them in the opposite order, each with five seconds.
+/// strategy and theirs. A child counts as started when it exists: its own
+/// [`started`](Service::started) may still run when the next is made. When the supervisor stops, it
+/// stops them in the opposite order, each with five seconds.
 /// When restarts come too often it stops them and fails itself, so that its own supervisor hears
 /// of it.
 #[derive(Debug)]
@@ -85,6 +87,24 @@ struct Running {
 }
 
 /// What a supervisor is asked.
+///
+/// ```
+/// # use skyring::prelude::*;
+/// # use skyring::service::{Child, Supervise, Supervisor};
+/// # struct Room;
+/// # impl Service for Room {
+/// #     type Message = ();
+/// #     async fn handle(&mut self, _: (), _: &Context<Self>) -> Result<()> { Ok(()) }
+/// # }
+/// # skyring::sim::Simulation::new(1).run(async {
+/// let rooms = service::spawn(Supervisor::one_for_one())?;
+/// let chess = Child::new("chess", || Room);
+/// let id = rooms.call(|reply| Supervise::Add(chess, reply)).await??;
+/// assert_eq!(rooms.call(Supervise::Children).await?, [("chess".into(), Some(id))]);
+/// assert!(rooms.call(|reply| Supervise::Remove("chess".into(), reply)).await?);
+/// # Ok::<(), Error>(())
+/// # }).unwrap().unwrap();
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Supervise {
@@ -116,6 +136,12 @@ impl std::fmt::Display for AddError {
 }
 
 impl std::error::Error for AddError {}
+
+impl From<AddError> for Error {
+    fn from(error: AddError) -> Error {
+        Error::Other(error.into())
+    }
+}
 
 impl Supervisor {
     fn new(strategy: Strategy) -> Supervisor {
