@@ -114,7 +114,8 @@ pub use reactor::engine::{Engine, Handle, Stopper};
 pub use reactor::fabric::FabricQueue;
 pub use reactor::shared::Core;
 pub use reactor::{
-    Elapsed, JoinError, JoinHandle, Metrics, Sleep, Within, random, sleep, spawn, stopping, within,
+    Elapsed, JoinError, JoinHandle, Metrics, Sleep, Within, now, random, sleep, spawn, stopping,
+    within,
 };
 pub use service::{Address, Context, Local, Reply, Service, Undelivered};
 pub use wire::{Framing, LengthPrefix};

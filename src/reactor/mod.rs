@@ -53,7 +53,7 @@ pub(crate) use self::stop::Ended;
 pub use self::stop::stopping;
 pub use self::task::{JoinError, JoinHandle};
 pub(crate) use self::task::{Waiter, guarded};
-pub use self::timer::{Elapsed, Sleep, Within, sleep, within};
+pub use self::timer::{Elapsed, Sleep, Within, now, sleep, within};
 
 use self::blocking::Blocking;
 use self::fabric::Fabric;

@@ -159,6 +159,12 @@ impl<M> Address<M> {
     pub fn id(self) -> ServiceId {
         self.id
     }
+
+    /// Its core's place in the engine, from 0.
+    #[inline]
+    pub fn core(self) -> usize {
+        self.id.core()
+    }
 }
 
 impl<M> From<Address<M>> for ServiceId {

@@ -1,9 +1,12 @@
 //! What a service can do besides handling: start others, wait, watch.
 
 use std::any::type_name;
-use std::cell::RefCell;
 use std::fmt;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::rc::{Rc, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
 use super::Service;
@@ -11,11 +14,13 @@ use super::address::{Address, ServiceId};
 use super::local::Local;
 use super::mailbox::Deliver;
 use super::port::{Control, Port};
+use super::reason::Reason;
 use super::signal::Signal;
 use super::table::Door;
 use super::tell::tell;
 use super::timer::{self, Timer};
 use crate::clock::Now;
+use crate::guard::message;
 use crate::reactor::kind::Kind;
 
 /// A service as its own handlers see it: its names, its timers and forks, whom it watches, and the
@@ -73,14 +78,16 @@ impl<S: Service> Context<S> {
 
     /// Has [`Service::down`] called once `service` ends, however it does; at once if it has ended
     /// already. Watching one twice is watching it once.
-    pub fn watch(&self, service: ServiceId) {
+    pub fn watch(&self, service: impl Into<ServiceId>) {
+        let service = service.into();
         if self.port.watch(service) {
             tell(service, Signal::Watch(self.port.id));
         }
     }
 
     /// Ends a watch.
-    pub fn unwatch(&self, service: ServiceId) {
+    pub fn unwatch(&self, service: impl Into<ServiceId>) {
+        let service = service.into();
         if self.port.unwatch(service) {
             tell(service, Signal::Unwatch(self.port.id));
         }
@@ -89,14 +96,16 @@ impl<S: Service> Context<S> {
     /// Ties the ends of two services: when either fails, panics or is killed, the other ends too,
     /// with [`Reason::Linked`](super::Reason::Linked). An orderly end breaks the link quietly. A
     /// link to a service that has ended already counts as failed.
-    pub fn link(&self, other: ServiceId) {
+    pub fn link(&self, other: impl Into<ServiceId>) {
+        let other = other.into();
         if self.port.link(other) {
             tell(other, Signal::Link(self.port.id));
         }
     }
 
     /// Ends a link.
-    pub fn unlink(&self, other: ServiceId) {
+    pub fn unlink(&self, other: impl Into<ServiceId>) {
+        let other = other.into();
         if self.port.unlink(other) {
             tell(other, Signal::Unlink(self.port.id));
         }
@@ -126,7 +135,7 @@ impl<S: Service> Context<S> {
     /// }
     /// # skyring::sim::Simulation::new(1).run(async {
     /// let bomb = service::spawn(Bomb)?;
-    /// service::ended(bomb.id())?.await;
+    /// service::ended(bomb)?.await;
     /// # Ok::<(), Error>(())
     /// # }).unwrap().unwrap();
     /// ```
@@ -180,7 +189,8 @@ impl<S: Service> Context<S> {
         timer::every(&self.port, period, make)
     }
 
-    /// Runs a future beside the handlers; what it returns comes back as a message. It may call and
+    /// Runs a future beside the handlers; the message that it returns comes back
+    /// to the service; `None` for nothing. It may call and
     /// wait as long as it likes while the service handles others. It ends with the service, and its
     /// panic is the service's.
     ///
@@ -214,14 +224,24 @@ impl<S: Service> Context<S> {
     ///     }
     /// }
     /// ```
-    pub fn fork(&self, future: impl Future<Output = S::Message> + 'static) {
+    pub fn fork<O>(&self, future: impl Future<Output = O> + 'static)
+    where
+        O: Into<Option<S::Message>>,
+    {
         let port = &self.port;
         let place = port.with_extra(|extra| extra.forks.vacant_key());
-        let fork = Fork { port: Rc::downgrade(port), place, message: RefCell::new(None) };
+        let fork = Fork { port: Rc::downgrade(port), place, outcome: None };
         let kind = Kind::of(port.reactor(), type_name::<S>());
         let task = Box::pin(async move {
-            let message = future.await;
-            fork.message.replace(Some(message));
+            let mut future = pin!(future);
+            let outcome = poll_fn(|task| {
+                let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(task)));
+                match polled {
+                    Ok(polled) => polled.map(|output| Ok(output.into())),
+                    Err(panic) => Poll::Ready(Err(Reason::Panicked(message(&*panic).into()))),
+                }
+            });
+            fork.end(outcome.await);
         });
         let task = port.reactor().spawn_boxed(kind, task);
         port.with_extra(|extra| extra.forks.insert(task));
@@ -232,18 +252,26 @@ impl<S: Service> Context<S> {
 struct Fork<M: 'static> {
     port: Weak<Port<M>>,
     place: usize,
-    message: RefCell<Option<M>>,
+    outcome: Option<Result<Option<M>, Reason>>,
+}
+
+impl<M> Fork<M> {
+    fn end(mut self, outcome: Result<Option<M>, Reason>) {
+        self.outcome = Some(outcome);
+    }
 }
 
 impl<M> Drop for Fork<M> {
     fn drop(&mut self) {
         let Some(port) = self.port.upgrade().filter(|port| !port.is_closed()) else { return };
         port.with_extra(|extra| extra.forks.try_remove(self.place));
-        if let Some(message) = self.message.take() {
-            port.push_control(Control::Message(message));
-        } else if std::thread::panicking() {
-            let reason = super::Reason::Panicked("in a forked task".into());
-            port.push_control(Control::Exit(reason));
+        match self.outcome.take() {
+            Some(Ok(Some(message))) => port.push_control(Control::Message(message)),
+            Some(Err(reason)) => {
+                port.reactor().metrics.panics.add(1);
+                port.push_control(Control::Exit(reason));
+            }
+            Some(Ok(None)) | None => {}
         }
     }
 }

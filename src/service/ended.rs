@@ -32,8 +32,8 @@ use crate::reactor::Reactor;
 /// # }
 /// # skyring::sim::Simulation::new(1).run(async {
 /// let room = service::spawn(Room)?;
-/// let end = service::ended(room.id())?;
-/// service::stop(room.id());
+/// let end = service::ended(room)?;
+/// service::stop(room);
 /// assert_eq!(end.await.reason, Reason::Stopped);
 /// # Ok::<(), Error>(())
 /// # }).unwrap().unwrap();
@@ -44,7 +44,8 @@ use crate::reactor::Reactor;
 ///
 /// # Panics
 /// Outside of a reactor.
-pub fn ended(service: ServiceId) -> Result<Ended, SpawnError> {
+pub fn ended(service: impl Into<ServiceId>) -> Result<Ended, SpawnError> {
+    let service = service.into();
     let reactor = Reactor::current();
     let found = Rc::new(Found::default());
     let sentinel = life::start(&reactor, Sentinel(found.clone()))?.id();

@@ -17,9 +17,8 @@ pub enum CallError {
     Full,
     /// The way to the service's core is full. The request was not handled.
     Busy,
-    /// The request was dropped without an answer: by its handler, or because the service ended
-    /// before it came to it. A request to another core that finds the service there ended, or its
-    /// mailbox full, is told so, too: only on its own core can a caller hear which.
+    /// The request was dropped without an answer: by its handler, by whoever the handler gave the
+    /// reply to, or with its core.
     Dropped,
     /// A service called itself: it handles one message at a time, so the answer could not come.
     Itself,
@@ -52,14 +51,21 @@ impl From<CallError> for Error {
     }
 }
 
-impl<M> From<Undelivered<M>> for CallError {
-    /// Why; the message is dropped, and with it the handle for its answer.
-    fn from(undelivered: Undelivered<M>) -> CallError {
+impl CallError {
+    /// What a call hears whose request was not delivered.
+    pub(super) fn reason<M>(undelivered: &Undelivered<M>) -> CallError {
         match undelivered {
             Undelivered::Full(_) => CallError::Full,
             Undelivered::Dead(_) => CallError::Dead,
             Undelivered::Busy(_) => CallError::Busy,
         }
+    }
+}
+
+impl<M> From<Undelivered<M>> for CallError {
+    /// Why; the message is dropped, and with it the handle for its answer.
+    fn from(undelivered: Undelivered<M>) -> CallError {
+        CallError::reason(&undelivered)
     }
 }
 

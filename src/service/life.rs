@@ -98,11 +98,13 @@ impl<S: Service> Life<S> {
                 Reason::Killed
             }
         });
-        match &reason {
-            Reason::Stopped => tracing::debug!(service = port.name(), id = %port.id, "stopped"),
-            reason => {
-                tracing::warn!(service = port.name(), id = %port.id, %reason, "a service has ended");
-            }
+        let (service, id) = (port.name(), port.id);
+        // What is left when the engine stops is dropped, which nobody need hear of one by one.
+        let quiet = reason == Reason::Stopped || port.reactor().is_stopping();
+        if quiet {
+            tracing::debug!(service, %id, %reason, "a service has ended");
+        } else {
+            tracing::warn!(service, %id, %reason, "a service has ended");
         }
         port.close(&reason).into_iter().for_each(|(to, signal)| tell(to, signal));
     }
@@ -170,7 +172,9 @@ fn serve<S: Service>(service: &mut S, cx: &Context<S>) -> impl Future<Output = R
                     Err(error) => return failed(error),
                 },
             };
-            Box::pin(service.stopped(&reason, cx)).await;
+            if !matches!(reason, Reason::Panicked(_)) {
+                Box::pin(service.stopped(&reason, cx)).await;
+            }
             return reason;
         }
     }

@@ -56,6 +56,7 @@ mod registry;
 mod remote;
 mod reply;
 mod signal;
+mod started;
 mod supervise;
 mod table;
 mod tell;
@@ -78,6 +79,7 @@ pub use self::notify::{Notify, Wait};
 pub use self::reason::{Down, Reason};
 pub use self::remote::{crosses_in_place, on, spawn_balanced, spawn_on};
 pub use self::reply::Reply;
+pub use self::started::started;
 pub use self::supervise::{AddError, Child, Restart, StartError, Supervise, Supervisor};
 pub use self::tell::{kill, stop};
 pub use self::timer::Timer;
@@ -136,7 +138,7 @@ use crate::error::Result;
 /// let room = service::spawn(Room { name: "chess".into(), guests: Vec::new() })?;
 /// assert_eq!(room.call(|reply| Message::Enter("ann".into(), reply)).await?, 1);
 /// room.send(Message::Close)?;
-/// # service::ended(room.id())?.await;
+/// # service::ended(room)?.await;
 /// # Ok::<(), Error>(())
 /// # }).unwrap().unwrap();
 /// ```

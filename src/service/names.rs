@@ -326,7 +326,7 @@ pub async fn unique<S: Service>(
     })
     .await;
     if let Err(error) = granted {
-        kill(service.id()); // nobody knows it
+        kill(service); // nobody knows it
         return Err(error);
     }
     Ok(service)

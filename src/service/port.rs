@@ -9,6 +9,7 @@ use std::task::Poll;
 use slab::Slab;
 
 use super::address::ServiceId;
+use super::error::CallError;
 use super::mailbox::{Deliver, Mailbox, Undelivered};
 use super::reason::{Down, Reason};
 use super::signal::Signal;
@@ -61,6 +62,8 @@ pub(super) enum Control<M> {
     Tick(Rc<dyn Tick<M>>),
     Down(Box<Down>),
     Exit(Reason),
+    /// For who waits until the service handles events.
+    Started(Box<dyn FnOnce()>),
 }
 
 /// Makes a message each time.
@@ -133,9 +136,12 @@ impl<M: 'static> Port<M> {
 
     /// Gives a message that nobody will handle to the service's type.
     fn undelivered(&self, undelivered: Undelivered<M>) {
-        let metrics = &self.reactor().metrics;
-        guarded(metrics, "the handling of an undelivered message panicked", || {
-            (self.traits.undelivered)(undelivered);
+        let reactor = self.reactor();
+        let reason = CallError::reason(&undelivered);
+        Services::of(reactor).give_up(reason, || {
+            guarded(&reactor.metrics, "the handling of an undelivered message panicked", || {
+                (self.traits.undelivered)(undelivered);
+            });
         });
     }
 
@@ -212,6 +218,10 @@ impl<M: 'static> Port<M> {
                 Control::Message(message) => Event::Message(message),
                 Control::Down(down) => Event::News(News::Down(down)),
                 Control::Exit(reason) => Event::News(News::Exit(reason)),
+                Control::Started(told) => {
+                    told();
+                    continue;
+                }
                 Control::Tick(tick) => match tick.make() {
                     Some(message) => Event::Message(message),
                     None => continue,
@@ -253,7 +263,9 @@ impl<M: 'static> Port<M> {
         for event in control {
             match event {
                 Control::Message(message) => self.give_back(message),
-                event => _ = guarded(&reactor.metrics, "a timer panicked", || drop(event)),
+                event => Services::of(reactor).give_up(CallError::Dead, || {
+                    guarded(&reactor.metrics, "a timer panicked", || drop(event));
+                }),
             }
         }
         let down = |watcher| {
@@ -303,6 +315,10 @@ impl<M: 'static> Door for Port<M> {
                 }
             }
         }
+    }
+
+    fn when_started(&self, told: Box<dyn FnOnce()>) {
+        self.push_control(Control::Started(told));
     }
 
     fn kill(&self) {

@@ -5,6 +5,7 @@ use std::any::Any;
 use std::rc::Rc;
 
 use super::address::{Address, ServiceId};
+use super::error::CallError;
 use super::mailbox::Undelivered;
 use super::port::{Port, say_lost};
 use super::table::Services;
@@ -135,7 +136,9 @@ fn lose<M: 'static>(reactor: &Reactor, to: ServiceId, undelivered: Undelivered<M
         return port.lose(undelivered);
     }
     say_lost(reactor, to, &undelivered);
-    guarded(&reactor.metrics, "a lost message panicked", || drop(undelivered));
+    Services::of(reactor).give_up(CallError::reason(&undelivered), || {
+        guarded(&reactor.metrics, "a lost message panicked", || drop(undelivered));
+    });
 }
 
 /// Opens a letter on a core, over the lane of messages: full is an answer.

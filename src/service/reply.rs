@@ -112,7 +112,8 @@ impl Promise {
 impl Drop for Promise {
     fn drop(&mut self) {
         if self.name != 0 {
-            let _ = post::control(self.engine(), self.core(), Failure { key: self.key() });
+            let _ =
+                post::control(self.engine(), self.core(), Failure { key: self.key(), why: why() });
         }
     }
 }
@@ -133,11 +134,19 @@ impl<T: Send + 'static> Letter<Rc<Reactor>> for Answer<T> {
 /// The request was dropped.
 struct Failure {
     key: CallKey,
+    why: CallError,
+}
+
+/// Why a reply that is dropped here and now was not used.
+fn why() -> CallError {
+    Reactor::with_current(|current| {
+        current.map_or(CallError::Dropped, |reactor| Services::of(reactor).reason())
+    })
 }
 
 impl Letter<Rc<Reactor>> for Failure {
     fn open(self, reactor: &Rc<Reactor>) {
-        settle(reactor, self.key, Err(CallError::Dropped));
+        settle(reactor, self.key, Err(self.why));
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use super::address::{SERVICES_MAX, ServiceId};
 use super::calls::Calls;
+use super::error::CallError;
 use super::members::Groups;
 use super::registry::Registry;
 use super::signal::Signal;
@@ -17,6 +18,8 @@ use crate::reactor::{Extension, Reactor, Stand};
 pub(super) trait Door: Any {
     /// News for the mailbox itself, not for its service.
     fn signal(&self, signal: Signal);
+    /// Has `told` called when the service has started; dropped when it ends before.
+    fn when_started(&self, told: Box<dyn FnOnce()>);
     /// Ends the service in the middle of whatever it does.
     fn kill(&self);
     /// Notes that it hears of the end of `target`. Whether that is new, and `target` is to be told.
@@ -41,6 +44,8 @@ pub(super) struct Services {
     pub(super) groups: Groups,
     /// Whose handler is polled now.
     current: Cell<Option<ServiceId>>,
+    /// Why the messages that are given up now were not handled.
+    unhandled: Cell<Option<CallError>>,
     /// The engine stops.
     winding_down: Cell<bool>,
     /// Spawned since then, and not told yet.
@@ -55,6 +60,7 @@ impl Default for Services {
             names: Registry::default(),
             groups: Groups::default(),
             current: Cell::new(None),
+            unhandled: Cell::new(None),
             winding_down: Cell::new(false),
             late: RefCell::new(Vec::new()),
         }
@@ -136,6 +142,20 @@ impl Services {
     /// All services, for what may end them meanwhile.
     fn doors(&self) -> Vec<Rc<dyn Door>> {
         self.table.borrow().iter().map(|(_, door)| door.clone()).collect()
+    }
+
+    /// Gives messages up in `body`: whoever called by one of them hears this reason, unless he is
+    /// answered there.
+    pub(super) fn give_up<R>(&self, reason: CallError, body: impl FnOnce() -> R) -> R {
+        let before = self.unhandled.replace(Some(reason));
+        let result = body();
+        self.unhandled.set(before);
+        result
+    }
+
+    /// Why a reply that is dropped now was not used.
+    pub(super) fn reason(&self) -> CallError {
+        self.unhandled.get().unwrap_or(CallError::Dropped)
     }
 
     /// Whose handler is polled now.

@@ -58,14 +58,14 @@ fn miss(signal: Signal, to: ServiceId) {
 /// # }
 /// # skyring::sim::Simulation::new(1).run(async {
 /// let room = service::spawn(Room)?;
-/// let end = service::ended(room.id())?;
-/// service::stop(room.id());
+/// let end = service::ended(room)?;
+/// service::stop(room);
 /// assert_eq!(end.await.reason, Reason::Stopped);
 /// # Ok::<(), Error>(())
 /// # }).unwrap().unwrap();
 /// ```
-pub fn stop(service: ServiceId) {
-    tell(service, Signal::Stop);
+pub fn stop(service: impl Into<ServiceId>) {
+    tell(service.into(), Signal::Stop);
 }
 
 /// Ends a service in the middle of whatever it does. Its state is dropped; it hears nothing. Nothing
@@ -89,16 +89,17 @@ pub fn stop(service: ServiceId) {
 /// # skyring::sim::Simulation::new(1).run(async {
 /// let sleeper = service::spawn(Sleeper)?;
 /// sleeper.send(())?;
-/// let mut end = service::ended(sleeper.id())?;
-/// service::stop(sleeper.id()); // it hears so in an hour
+/// let mut end = service::ended(sleeper)?;
+/// service::stop(sleeper); // it hears so in an hour
 /// if within(Duration::from_secs(1), &mut end).await.is_err() {
-///     service::kill(sleeper.id());
+///     service::kill(sleeper);
 ///     assert_eq!(end.await.reason, Reason::Killed);
 /// }
 /// # Ok::<(), Error>(())
 /// # }).unwrap().unwrap();
 /// ```
-pub fn kill(service: ServiceId) {
+pub fn kill(service: impl Into<ServiceId>) {
+    let service = service.into();
     // Gone already, if it cannot be told.
     let _ = post::control(service.engine(), service.core(), Kill(service));
 }

@@ -18,10 +18,15 @@ enum Tell {
     Every(Duration, u32),
     Fork(Duration, u32),
     ForkPanic,
+    ForkNothing(Reply<()>),
     CancelAll(Reply<usize>),
     Tick(u32),
     Work(Duration),
     Ticks(Reply<Vec<u32>>),
+}
+
+async fn fails() -> Tell {
+    panic!("forked")
 }
 
 impl Service for Clock {
@@ -35,7 +40,11 @@ impl Service for Clock {
                 sleep(time).await;
                 Tell::Tick(n)
             }),
-            Tell::ForkPanic => cx.fork(async { panic!("forked") }),
+            Tell::ForkPanic => cx.fork(fails()),
+            Tell::ForkNothing(notify) => cx.fork(async move {
+                notify.send(());
+                None
+            }),
             Tell::CancelAll(reply) => {
                 reply.send(self.timers.drain(..).map(Timer::cancel).filter(|&was| was).count());
             }
@@ -109,8 +118,9 @@ fn the_panic_of_a_forked_task_is_its_services() {
     simulated(|| async {
         let clock = service::spawn(Clock::default())?;
         let end = service::ended(clock.id())?;
+        assert_eq!(clock.call(Tell::ForkNothing).await, Ok(()));
         clock.send(Tell::ForkPanic)?;
-        assert!(matches!(end.await.reason, Reason::Panicked(_)));
+        assert_eq!(end.await.reason, Reason::Panicked("forked".into()));
         Ok(())
     });
 }

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use crate::error::Error;
 use crate::service::address::ServiceId;
 use crate::service::error::SpawnError;
-use crate::service::{NameError, Service, bind, spawn_on};
+use crate::service::{Address, CallError, NameError, Service, bind, kill, spawn_on, started};
 
 /// When a child that has ended is started again. After Erlang's supervisors
 /// (<https://www.erlang.org/doc/system/sup_princ.html>).
@@ -28,6 +29,8 @@ pub enum Restart {
 pub enum StartError {
     /// The service could not be started.
     Spawn(SpawnError),
+    /// It ended while it started, or did not come to an end with that in 30 seconds.
+    Started(CallError),
     /// It did not get its name.
     Name(NameError),
 }
@@ -36,6 +39,10 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StartError::Spawn(error) => error.fmt(f),
+            StartError::Started(CallError::TimedOut) => {
+                write!(f, "it had not started after {START_PATIENCE:?}")
+            }
+            StartError::Started(_) => f.write_str("it ended while it started"),
             StartError::Name(error) => error.fmt(f),
         }
     }
@@ -48,6 +55,9 @@ impl From<StartError> for Error {
         Error::Other(error.into())
     }
 }
+
+/// How long a child may take to start.
+const START_PATIENCE: Duration = Duration::from_secs(30);
 
 type Starting = Pin<Box<dyn Future<Output = Result<ServiceId, StartError>>>>;
 
@@ -89,10 +99,11 @@ impl Child {
             let make = make.clone();
             Box::pin(async move {
                 let address = spawn_on(core, make).await.map_err(StartError::Spawn)?;
-                if let Some(name) = bound {
-                    bind(&name, address).await.map_err(StartError::Name)?;
+                let begun = begin(address, bound).await;
+                if begun.is_err() {
+                    kill(address); // nobody knows it
                 }
-                Ok(address.id())
+                begun
             })
         };
         Child {
@@ -124,6 +135,18 @@ impl Child {
         let name = self.bound.then(|| self.name.clone());
         (self.make)(self.core.unwrap_or(own_core), name)
     }
+}
+
+/// Waits until a child has started, and gives it its name.
+async fn begin<M: 'static>(
+    address: Address<M>,
+    bound: Option<Box<str>>,
+) -> Result<ServiceId, StartError> {
+    started(address).timeout(START_PATIENCE).await.map_err(StartError::Started)?;
+    if let Some(name) = bound {
+        bind(&name, address).await.map_err(StartError::Name)?;
+    }
+    Ok(address.id())
 }
 
 impl fmt::Debug for Child {
