@@ -93,29 +93,21 @@ where
             return Err(CallError::Itself);
         }
         let key = services.calls.begin(&reactor, cx.waker().clone(), self.timeout);
-        let waiting = Waiting { reactor, key };
-        ask(Reply::new(waiting.reactor.shared.engine, waiting.reactor.index, key))?;
-        Ok(waiting.keep())
+        let reply = Reply::new(reactor.shared.engine, reactor.index, key);
+        let mut waiting = Waiting(Some((reactor, key)));
+        ask(reply)?;
+        Ok(waiting.0.take().expect("it was entered above"))
     }
 }
 
-/// A call that was entered: forgotten unless it is kept, by a panic too.
-struct Waiting {
-    reactor: Rc<Reactor>,
-    key: CallKey,
-}
-
-impl Waiting {
-    fn keep(self) -> (Rc<Reactor>, CallKey) {
-        let kept = (self.reactor.clone(), self.key);
-        std::mem::forget(self);
-        kept
-    }
-}
+/// A call that was entered: forgotten unless it is taken out, by a panic too.
+struct Waiting(Option<(Rc<Reactor>, CallKey)>);
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        Services::of(&self.reactor).calls.forget(&self.reactor, self.key);
+        if let Some((reactor, key)) = &self.0 {
+            Services::of(reactor).calls.forget(reactor, *key);
+        }
     }
 }
 
