@@ -19,6 +19,7 @@ pub(crate) use super::rings::Lane;
 use super::rings::{Envelope, Line, Peer};
 use super::shared::Shared;
 use super::{Reactor, guarded};
+use crate::guard::caught;
 use crate::memory::envelope::Letter;
 
 /// One core's ends of all rings.
@@ -156,8 +157,10 @@ impl Fabric {
     /// so.
     pub(super) fn close(&self) {
         for line in self.peers.iter().flat_map(|peer| &peer.lines) {
-            drop(line.outbox.take());
-            while line.inward.pop().is_some() {}
+            let left = line.outbox.take().into_iter();
+            for letter in left.chain(std::iter::from_fn(|| line.inward.pop())) {
+                caught("a message panicked while it was dropped", || drop(letter));
+            }
         }
     }
 }
