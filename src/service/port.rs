@@ -143,8 +143,9 @@ impl<M: 'static> Port<M> {
 
     #[cold]
     fn warn(&self, len: u32) {
-        tracing::warn!(service = self.name(), id = %self.id, waiting = len, "a mailbox is long");
+        // First: who keeps the log may be the very service, and send it this event.
         self.warn_at.set(self.warn_at.get().saturating_mul(2));
+        tracing::warn!(service = self.name(), id = %self.id, waiting = len, "a mailbox is long");
     }
 
     /// Everything was handled.
@@ -240,7 +241,10 @@ impl<M: 'static> Port<M> {
         let Some(extra) = extra else { return Vec::new() };
         let Extra { control, watchers, watched, links, timers, forks, at_end } = *extra;
         at_end.into_iter().for_each(|(_, told)| told(self.id));
-        timers.into_iter().for_each(|(_, timer)| reactor.cancel_timer(timer));
+        for (_, timer) in timers {
+            // It may hold a message.
+            guarded(&reactor.metrics, "a timer panicked", || reactor.cancel_timer(timer));
+        }
         forks.into_iter().for_each(|(_, task)| reactor.kill(task));
         for event in control {
             match event {
@@ -278,6 +282,7 @@ impl<M: 'static> Door for Port<M> {
         match signal {
             Signal::Stop => self.push_control(Control::Exit(Reason::Stopped)),
             Signal::Watch(watcher) => _ = self.with_extra(|extra| extra.watchers.insert(watcher)),
+            Signal::Watches(target) => _ = self.watch(target),
             Signal::Unwatch(watcher) => {
                 _ = self.with_extra(|extra| extra.watchers.remove(&watcher))
             }

@@ -4,12 +4,13 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
 use super::Service;
-use super::address::Address;
+use super::address::{Address, ServiceId};
 use super::call::Call;
 use super::error::{CallError, SpawnError};
 use super::life;
 use super::post;
 use super::reply::Reply;
+use super::tell::kill;
 use crate::memory::envelope::Letter;
 use crate::reactor::{Reactor, guarded};
 
@@ -72,13 +73,48 @@ pub async fn spawn_on<S: Service>(
     core: usize,
     make: impl FnOnce() -> S + Send + 'static,
 ) -> Result<Address<S::Message>, SpawnError> {
+    spawn_then(core, make, |_, _| {}).await.map(Newborn::keep)
+}
+
+/// As [`spawn_on`]; `then` runs there before the service does.
+pub(super) async fn spawn_then<S: Service>(
+    core: usize,
+    make: impl FnOnce() -> S + Send + 'static,
+    then: impl FnOnce(&Reactor, ServiceId) + Send + 'static,
+) -> Result<Newborn<S::Message>, SpawnError> {
     if core >= Reactor::current().shared.cores() {
         return Err(SpawnError::NoCore(core));
     }
-    match on(core, move || life::start(&Reactor::current(), make())).await {
+    let started = on(core, move || {
+        let reactor = Reactor::current();
+        let newborn = life::start(&reactor, make()).map(Newborn)?;
+        then(&reactor, newborn.address().id());
+        Ok(newborn)
+    });
+    match started.await {
         Ok(started) => started,
         Err(CallError::Dropped) => Err(SpawnError::Panicked),
         Err(error) => Err(SpawnError::Unanswered(error)),
+    }
+}
+
+/// A service that nobody knows yet. Whoever asked for it may be gone, or have given up, when the
+/// answer comes; then it ends as if it had not been started.
+pub(super) struct Newborn<M>(Address<M>);
+
+impl<M> Newborn<M> {
+    pub(super) fn address(&self) -> Address<M> {
+        self.0
+    }
+
+    pub(super) fn keep(self) -> Address<M> {
+        std::mem::ManuallyDrop::new(self).0
+    }
+}
+
+impl<M> Drop for Newborn<M> {
+    fn drop(&mut self) {
+        kill(self.0.id());
     }
 }
 

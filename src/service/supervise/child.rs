@@ -6,7 +6,9 @@ use std::pin::Pin;
 
 use crate::service::address::ServiceId;
 use crate::service::error::SpawnError;
-use crate::service::{NameError, Service, bind, spawn_on};
+use crate::service::remote::spawn_then;
+use crate::service::tell::adopt;
+use crate::service::{NameError, Service, bind};
 
 /// When a child that has ended is started again. After Erlang's supervisors
 /// (<https://www.erlang.org/doc/system/sup_princ.html>).
@@ -44,6 +46,13 @@ impl std::error::Error for StartError {}
 
 type Starting = Pin<Box<dyn Future<Output = Result<ServiceId, StartError>>>>;
 
+/// Where a child is started, for whom, and under which name.
+struct Place {
+    core: usize,
+    supervisor: ServiceId,
+    name: Option<Box<str>>,
+}
+
 /// A service that a [`Supervisor`](super::Supervisor) starts, and starts again: what makes it, on
 /// which core, and under which name.
 #[must_use = "a child does nothing until a supervisor has it"]
@@ -51,7 +60,7 @@ pub struct Child {
     pub(super) name: Box<str>,
     pub(super) restart: Restart,
     core: Option<usize>,
-    make: Box<dyn FnMut(usize, Option<Box<str>>) -> Starting + Send>,
+    make: Box<dyn FnMut(Place) -> Starting + Send>,
     bound: bool,
 }
 
@@ -63,14 +72,16 @@ impl Child {
         S: Service,
         F: Fn() -> S + Clone + Send + 'static,
     {
-        let make = move |core, bound: Option<Box<str>>| -> Starting {
+        let make = move |Place { core, supervisor, name }| -> Starting {
             let make = make.clone();
             Box::pin(async move {
-                let address = spawn_on(core, make).await.map_err(StartError::Spawn)?;
-                if let Some(name) = bound {
-                    bind(&name, address).await.map_err(StartError::Name)?;
+                let adopted = move |reactor: &_, id| adopt(reactor, id, supervisor);
+                let newborn = spawn_then(core, make, adopted).await.map_err(StartError::Spawn)?;
+                if let Some(name) = name {
+                    // Without its name it is of no use, and ends.
+                    bind(&name, newborn.address()).await.map_err(StartError::Name)?;
                 }
-                Ok(address.id())
+                Ok(newborn.keep().id())
             })
         };
         Child {
@@ -98,9 +109,11 @@ impl Child {
         Child { bound: true, ..self }
     }
 
-    pub(super) fn start(&mut self, own_core: usize) -> Starting {
+    /// Starts it; `supervisor` watches it from its beginning.
+    pub(super) fn start(&mut self, supervisor: ServiceId) -> Starting {
         let name = self.bound.then(|| self.name.clone());
-        (self.make)(self.core.unwrap_or(own_core), name)
+        let core = self.core.unwrap_or(supervisor.core());
+        (self.make)(Place { core, supervisor, name })
     }
 }
 
