@@ -19,6 +19,7 @@ pub(crate) use super::rings::{Envelope, Lane};
 use super::rings::{Line, Peer};
 use super::shared::Shared;
 use super::{Reactor, guarded};
+use crate::guard::caught;
 use crate::memory::envelope::Letter;
 
 /// What waits on its way from one core to one other, at a moment: sent there, and not taken there.
@@ -190,8 +191,10 @@ impl Fabric {
     /// so.
     pub(super) fn close(&self) {
         for line in self.peers.iter().flat_map(|peer| &peer.lines) {
-            drop(line.outbox.take());
-            while line.inward.pop().is_some() {}
+            let left = line.outbox.take().into_iter();
+            for letter in left.chain(std::iter::from_fn(|| line.inward.pop())) {
+                caught("a message panicked while it was dropped", || drop(letter));
+            }
         }
     }
 }

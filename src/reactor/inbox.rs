@@ -6,16 +6,20 @@ use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use crossbeam::queue::SegQueue;
 
-use super::Reactor;
 use super::rings::Envelope;
+use super::{Reactor, guarded};
 use crate::driver::bell::Bell;
+use crate::guard::caught;
 use crate::memory::envelope::Letter;
 use crate::memory::slots::Key;
 
 enum Item {
     /// A waker of this core's task was used elsewhere. One a task at most.
     Wake(Key),
+    /// Of the engine itself: its panic is a defect.
     Work(Envelope),
+    /// May run what a user wrote.
+    Letter(Envelope),
 }
 
 /// Work that another thread hands to a core.
@@ -60,7 +64,7 @@ impl Inbox {
 
     /// As [`Inbox::send`], for a letter.
     pub(crate) fn inject(&self, letter: impl Letter<Rc<Reactor>> + Send) {
-        self.post(Item::Work(Envelope::new(letter)));
+        self.post(Item::Letter(Envelope::new(letter)));
     }
 
     /// How much waits for the core.
@@ -92,7 +96,10 @@ impl Inbox {
     }
 
     fn empty(&self) {
-        while self.items.pop().is_some() {}
+        while let Some(item) = self.items.pop() {
+            // A sender that finds the core closed drops what others have sent.
+            caught("a message panicked while it was dropped", || drop(item));
+        }
     }
 
     /// Handles what was there at the beginning; what comes meanwhile waits for the next turn.
@@ -101,6 +108,9 @@ impl Inbox {
             match self.items.pop() {
                 Some(Item::Wake(task)) => reactor.schedule_posted(task),
                 Some(Item::Work(work)) => work.open(reactor),
+                Some(Item::Letter(letter)) => {
+                    guarded(&reactor.metrics, "a letter panicked", || letter.open(reactor));
+                }
                 None => return,
             }
         }

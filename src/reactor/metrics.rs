@@ -103,6 +103,8 @@ metrics! {
     /// core, a thread or a broadcast and found their service dead or its mailbox full, or waited at
     /// a service that ended.
     messages_undelivered,
+    /// Calls that failed before they left: their service had ended, or there was no room.
+    calls_refused,
     /// Answers that came when nobody waited for them any more.
     late_answers,
     /// Messages and answers that came from other cores.

@@ -187,14 +187,17 @@ impl Reactor {
     /// The reactor that runs on this thread now, if any.
     #[inline]
     pub(crate) fn try_current() -> Option<Rc<Reactor>> {
-        CURRENT.with_borrow(Option::clone)
+        Reactor::with_current(|current| current.cloned())
     }
 
     /// As [`Reactor::try_current`], for a look that counts no reference. No user's code may run in
     /// `look`.
     #[inline]
     pub(crate) fn with_current<R>(look: impl FnOnce(Option<&Rc<Reactor>>) -> R) -> R {
-        CURRENT.with_borrow(|current| look(current.as_ref()))
+        let mut look = Some(look);
+        let mut look = |current: Option<&Rc<Reactor>>| look.take().expect("called once")(current);
+        // What a user keeps in a thread's own storage may look when this is gone already.
+        CURRENT.try_with(|current| look(current.borrow().as_ref())).unwrap_or_else(|_| look(None))
     }
 
     /// Runs `body` with this reactor as the current one.

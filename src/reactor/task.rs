@@ -14,11 +14,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::task::{Context, Poll, RawWakerVTable, Wake, Waker};
 
+use super::Reactor;
 use super::inbox::Inbox;
 use super::kind::Kind;
 use super::metrics::Counts;
 use super::progress::Shown;
-use super::{CURRENT, Reactor};
 use crate::error::Error;
 use crate::guard::caught;
 use crate::memory::slots::{Key, Slots};
@@ -154,8 +154,8 @@ impl Wake for Flag {
 
     fn wake_by_ref(self: &Arc<Self>) {
         let key = Key::from_u64(self.key.load(Ordering::Relaxed));
-        let near = CURRENT.with_borrow(|current| {
-            let reactor = current.as_ref().filter(|at| Arc::ptr_eq(&at.inbox, &self.inbox));
+        let near = Reactor::with_current(|current| {
+            let reactor = current.filter(|at| Arc::ptr_eq(&at.inbox, &self.inbox));
             reactor.map(|reactor| reactor.schedule(key)).is_some()
         });
         if !near && !self.posted.swap(true, Ordering::AcqRel) {

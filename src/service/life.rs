@@ -150,6 +150,7 @@ fn serve<S: Service>(service: &mut S, cx: &Context<S>) -> impl Future<Output = R
         if let Err(error) = service.started(cx).await {
             return failed(error);
         }
+        cx.port().mark_started();
         loop {
             // What was received is moved on before anything waits, so that the task holds a message
             // once: in its handler. What is rare waits in a box, and takes no room before.

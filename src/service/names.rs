@@ -144,11 +144,14 @@ async fn decide<T: Send + 'static>(
 
 /// On core 0: enters a name, tells the other cores, and has the service's core say when it ends.
 fn grant(reactor: &Rc<Reactor>, name: &Arc<str>, holder: Holder) -> Result<(), NameError> {
-    registry::enter(&Services::of(reactor).names.shared, name, holder).map_err(refused)?;
+    let names = &Services::of(reactor).names.shared;
+    if !registry::enter(names, name, holder).map_err(refused)? {
+        return Ok(()); // its own already
+    }
     for core in (0..reactor.shared.cores()).filter(|&core| core != OWNER) {
         let _ = post::control(reactor.shared.engine, core, Copy { name: name.clone(), holder });
     }
-    let until = Until { name: name.clone(), id: holder.id };
+    let until = Until { name: name.clone(), id: holder.id, engine: reactor.shared.engine };
     if let Err(until) = post::control(holder.id.engine(), holder.id.core(), until) {
         revoke(reactor, &until.name, until.id);
     }
@@ -193,12 +196,13 @@ impl Letter<Rc<Reactor>> for Erase {
 struct Until {
     name: Arc<str>,
     id: ServiceId,
+    /// Whose name it is; the service may be another engine's.
+    engine: u8,
 }
 
 impl Letter<Rc<Reactor>> for Until {
     fn open(self, reactor: &Rc<Reactor>) {
-        let Until { name, id } = self;
-        let engine = reactor.shared.engine;
+        let Until { name, id, engine } = self;
         let free = move || _ = post::control(engine, OWNER, Free { name, id });
         match Services::of(reactor).door(id) {
             Some(door) => _ = door.at_end(Box::new(move |_| free())),
@@ -267,7 +271,9 @@ pub fn bind_local<M: 'static>(name: &str, service: Address<M>) -> Result<(), Nam
     let here = id.core() == reactor.index && id.engine() == reactor.shared.engine;
     let Some(door) = services.door(id).filter(|_| here) else { return Err(NameError::Dead) };
     let holder = Holder { id, takes: TypeId::of::<M>() };
-    registry::enter(&services.names.local, &name, holder).map_err(refused)?;
+    if !registry::enter(&services.names.local, &name, holder).map_err(refused)? {
+        return Ok(()); // its own already
+    }
     let core = reactor.clone();
     door.at_end(Box::new(move |_| {
         registry::remove(&Services::of(&core).names.local, &name, id);
@@ -336,40 +342,43 @@ pub async fn unique<S: Service>(
 fn claim(name: Arc<str>) -> Call<Claimed, impl FnOnce(Reply<Claimed>) -> Result<(), CallError>> {
     let ask = move |reply| {
         let engine = Reactor::current().shared.engine;
-        post::control(engine, OWNER, Ask { name, reply }).map_err(|_| CallError::Dead)
+        post::control(engine, OWNER, Ask { engine, name, reply }).map_err(|_| CallError::Dead)
     };
     Call::new(None, ask)
 }
 
 struct Ask {
+    engine: u8,
     name: Arc<str>,
     reply: Reply<Claimed>,
 }
 
 impl Letter<Rc<Reactor>> for Ask {
     fn open(self, reactor: &Rc<Reactor>) {
-        let Ask { name, reply } = self;
         let names = &Services::of(reactor).names;
-        if let Some(waiting) = names.claims.borrow_mut().get_mut(&name) {
-            return waiting.push_back(answer(reactor, name, reply));
+        if let Some(waiting) = names.claims.borrow_mut().get_mut(&self.name) {
+            return waiting.push_back(Box::new(self));
         }
-        let holder = names.shared.borrow().get(&name).copied();
+        let holder = names.shared.borrow().get(&self.name).copied();
         if holder.is_none() {
-            names.claims.borrow_mut().insert(name.clone(), VecDeque::new());
+            names.claims.borrow_mut().insert(self.name.clone(), VecDeque::new());
         }
-        answer(reactor, name, reply)(holder);
+        Box::new(self).hear(holder);
     }
 }
 
-/// What will tell the one who asked for a name.
-fn answer(reactor: &Reactor, name: Arc<str>, reply: Reply<Claimed>) -> Waiter {
-    let engine = reactor.shared.engine;
-    Box::new(move |holder| {
+impl Waiter for Ask {
+    fn waits(&self) -> bool {
+        self.reply.is_wanted()
+    }
+
+    fn hear(self: Box<Self>, holder: Option<Holder>) {
+        let Ask { engine, name, reply } = *self;
         reply.send(match holder {
             Some(holder) => Claimed::By(holder),
             None => Claimed::Yours(Claim { engine, name }),
         });
-    })
+    }
 }
 
 /// What has become of a name that was asked for.
@@ -404,12 +413,13 @@ impl Letter<Rc<Reactor>> for Over {
         let names = &Services::of(reactor).names;
         let holder = names.shared.borrow().get(&self.name).copied();
         let Some(waiting) = names.claims.borrow_mut().remove(&self.name) else { return };
-        let mut waiting = waiting.into_iter();
+        // One that is gone would drop its right within this very call, and so would the next.
+        let mut waiting = waiting.into_iter().filter(|waiter| waiter.waits());
         if holder.is_some() {
-            return waiting.for_each(|waiter| waiter(holder));
+            return waiting.for_each(|waiter| waiter.hear(holder));
         }
         let Some(next) = waiting.next() else { return };
         names.claims.borrow_mut().insert(self.name, waiting.collect());
-        next(None);
+        next.hear(None);
     }
 }

@@ -39,6 +39,7 @@ pub(super) struct Port<M: 'static> {
     supervised: Cell<bool>,
     /// It ends after the handler that runs now.
     pub(super) stopping: Cell<bool>,
+    started: Cell<bool>,
 }
 
 /// What comes to a service, in the order in which it is handled: the control lane first.
@@ -62,8 +63,6 @@ pub(super) enum Control<M> {
     Tick(Rc<dyn Tick<M>>),
     Down(Box<Down>),
     Exit(Reason),
-    /// For who waits until the service handles events.
-    Started(Box<dyn FnOnce()>),
 }
 
 /// Makes a message each time.
@@ -73,6 +72,8 @@ pub(super) trait Tick<M> {
 
 pub(super) struct Extra<M> {
     control: VecDeque<Control<M>>,
+    /// Who waits for the start.
+    starting: Vec<Box<dyn FnOnce()>>,
     /// Who hears of the end.
     watchers: BTreeSet<ServiceId>,
     /// Whose end is heard of here.
@@ -88,6 +89,7 @@ impl<M> Default for Extra<M> {
     fn default() -> Extra<M> {
         Extra {
             control: VecDeque::new(),
+            starting: Vec::new(),
             watchers: BTreeSet::new(),
             watched: BTreeSet::new(),
             links: BTreeSet::new(),
@@ -108,6 +110,7 @@ impl<M: 'static> Port<M> {
             warn_at: Cell::new(OVERLOAD_FIRST),
             supervised: Cell::new(false),
             stopping: Cell::new(false),
+            started: Cell::new(false),
         }
     }
 
@@ -145,6 +148,15 @@ impl<M: 'static> Port<M> {
         });
     }
 
+    /// The service has started: tells those who wait for that.
+    pub(super) fn mark_started(&self) {
+        self.started.set(true);
+        if self.extra.borrow().is_some() {
+            let starting = self.with_extra(|extra| std::mem::take(&mut extra.starting));
+            starting.into_iter().for_each(|told| told());
+        }
+    }
+
     /// Puts a message in the mailbox.
     #[inline]
     pub(super) fn deliver(&self, message: M) -> Result<(), Undelivered<M>> {
@@ -157,8 +169,9 @@ impl<M: 'static> Port<M> {
 
     #[cold]
     fn warn(&self, len: u32) {
-        tracing::warn!(service = self.name(), id = %self.id, waiting = len, "a mailbox is long");
+        // First: who keeps the log may be the very service, and send it this event.
         self.warn_at.set(self.warn_at.get().saturating_mul(2));
+        tracing::warn!(service = self.name(), id = %self.id, waiting = len, "a mailbox is long");
     }
 
     /// Everything was handled.
@@ -218,10 +231,6 @@ impl<M: 'static> Port<M> {
                 Control::Message(message) => Event::Message(message),
                 Control::Down(down) => Event::News(News::Down(down)),
                 Control::Exit(reason) => Event::News(News::Exit(reason)),
-                Control::Started(told) => {
-                    told();
-                    continue;
-                }
                 Control::Tick(tick) => match tick.make() {
                     Some(message) => Event::Message(message),
                     None => continue,
@@ -256,10 +265,14 @@ impl<M: 'static> Port<M> {
             self.give_back(message);
         }
         let Some(extra) = extra else { return Vec::new() };
-        let Extra { control, watchers, watched, links, timers, forks, at_end } = *extra;
+        let Extra { control, starting, watchers, watched, links, timers, forks, at_end } = *extra;
         at_end.into_iter().for_each(|(_, told)| told(self.id));
-        timers.into_iter().for_each(|(_, timer)| reactor.cancel_timer(timer));
+        for (_, timer) in timers {
+            // It may hold a message.
+            guarded(&reactor.metrics, "a timer panicked", || reactor.cancel_timer(timer));
+        }
         forks.into_iter().for_each(|(_, task)| reactor.kill(task));
+        Services::of(reactor).give_up(CallError::Dead, || drop(starting));
         for event in control {
             match event {
                 Control::Message(message) => self.give_back(message),
@@ -298,6 +311,7 @@ impl<M: 'static> Door for Port<M> {
         match signal {
             Signal::Stop => self.push_control(Control::Exit(Reason::Stopped)),
             Signal::Watch(watcher) => _ = self.with_extra(|extra| extra.watchers.insert(watcher)),
+            Signal::Watches(target) => _ = self.watch(target),
             Signal::Unwatch(watcher) => {
                 _ = self.with_extra(|extra| extra.watchers.remove(&watcher))
             }
@@ -318,7 +332,10 @@ impl<M: 'static> Door for Port<M> {
     }
 
     fn when_started(&self, told: Box<dyn FnOnce()>) {
-        self.push_control(Control::Started(told));
+        if self.started.get() {
+            return told();
+        }
+        self.with_extra(|extra| extra.starting.push(told));
     }
 
     fn kill(&self) {

@@ -21,8 +21,16 @@ pub(super) struct Holder {
     pub(super) takes: TypeId,
 }
 
-/// Hears who has the name that it asked for. `None`: it may make the service itself.
-pub(super) type Waiter = Box<dyn FnOnce(Option<Holder>)>;
+/// Hears who has the name that it asked for.
+pub(super) trait Waiter {
+    /// Whether it still waits, as far as this core knows.
+    fn waits(&self) -> bool;
+    /// `None`: it may make the service itself.
+    fn hear(self: Box<Self>, holder: Option<Holder>);
+}
+
+/// Those who wait for a name, the first first.
+pub(super) type Waiting = VecDeque<Box<dyn Waiter>>;
 
 /// The names of one core.
 #[derive(Default)]
@@ -32,10 +40,10 @@ pub(super) struct Registry {
     /// Of the engine: on core 0 what counts, elsewhere a copy.
     pub(super) shared: RefCell<HashMap<Arc<str>, Holder>>,
     /// On core 0: names whose service is being made, and who else has asked for it.
-    pub(super) claims: RefCell<HashMap<Arc<str>, VecDeque<Waiter>>>,
+    pub(super) claims: RefCell<HashMap<Arc<str>, Waiting>>,
 }
 
-/// Gives `holder` the name in one of the tables.
+/// Gives `holder` the name in one of the tables. Whether it had it not.
 ///
 /// # Errors
 /// Who has it already, or `None` when the table is full.
@@ -43,15 +51,15 @@ pub(super) fn enter(
     names: &RefCell<HashMap<Arc<str>, Holder>>,
     name: &Arc<str>,
     holder: Holder,
-) -> Result<(), Option<ServiceId>> {
+) -> Result<bool, Option<ServiceId>> {
     let mut names = names.borrow_mut();
     match names.get(name) {
         Some(other) if other.id != holder.id => Err(Some(other.id)),
-        Some(_) => Ok(()),
+        Some(_) => Ok(false),
         None if names.len() >= NAMES_MAX => Err(None),
         None => {
             names.insert(name.clone(), holder);
-            Ok(())
+            Ok(true)
         }
     }
 }

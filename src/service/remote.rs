@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::Service;
 use super::address::{Address, ServiceId};
@@ -10,6 +11,8 @@ use super::error::{CallError, SpawnError};
 use super::life;
 use super::post;
 use super::reply::Reply;
+use super::table::Services;
+use super::tell::kill;
 use crate::memory::envelope::Letter;
 use crate::reactor::fabric::Envelope;
 use crate::reactor::{Reactor, guarded};
@@ -111,10 +114,80 @@ pub async fn spawn_on<S: Service>(
     if core >= Reactor::current().shared.cores() {
         return Err(SpawnError::NoCore(core));
     }
-    match on(core, move || life::start(&Reactor::current(), make())).await {
-        Ok(started) => started,
+    match on(core, move || life::start(&Reactor::current(), make()).map(Newborn)).await {
+        Ok(started) => started.map(Newborn::keep),
         Err(CallError::Dropped) => Err(SpawnError::Panicked),
         Err(error) => Err(SpawnError::Unanswered(error)),
+    }
+}
+
+/// Starts a service on a core and waits until it has started; `then` runs there before it does.
+///
+/// # Errors
+/// [`CallError::Dead`] when it ended while it started.
+pub(super) async fn spawn_ready<S: Service>(
+    core: usize,
+    patience: Duration,
+    make: impl FnOnce() -> S + Send + 'static,
+    then: impl FnOnce(&Reactor, ServiceId) + Send + 'static,
+) -> Result<Result<Newborn<S::Message>, SpawnError>, CallError> {
+    let ask = move |reply| {
+        let shared = Reactor::current().shared.clone();
+        let birth = Birth { make, then, reply };
+        post::control(shared.engine, core, birth).map_err(|_| CallError::Dead)
+    };
+    if core >= Reactor::current().shared.cores() {
+        return Ok(Err(SpawnError::NoCore(core)));
+    }
+    Call::new(None, ask).timeout(patience).await
+}
+
+/// A service on its way to the core that makes it.
+struct Birth<F, T, M> {
+    make: F,
+    then: T,
+    reply: Reply<Result<Newborn<M>, SpawnError>>,
+}
+
+impl<S, F, T> Letter<Rc<Reactor>> for Birth<F, T, S::Message>
+where
+    S: Service,
+    F: FnOnce() -> S + Send + 'static,
+    T: FnOnce(&Reactor, ServiceId) + Send + 'static,
+{
+    fn open(self, reactor: &Rc<Reactor>) {
+        let Birth { make, then, reply } = self;
+        let made = guarded(&reactor.metrics, "what makes a service panicked", make);
+        let started = made.ok_or(SpawnError::Panicked).and_then(|made| life::start(reactor, made));
+        match started {
+            Err(error) => reply.send(Err(error)),
+            Ok(address) => {
+                then(reactor, address.id());
+                let door = Services::of(reactor).door(address.id());
+                let door = door.expect("it was entered just now");
+                door.when_started(Box::new(move || reply.send(Ok(Newborn(address)))));
+            }
+        }
+    }
+}
+
+/// A service that nobody knows yet. Whoever asked for it may be gone, or have given up, when the
+/// answer comes; then it ends as if it had not been started.
+pub(super) struct Newborn<M>(Address<M>);
+
+impl<M> Newborn<M> {
+    pub(super) fn address(&self) -> Address<M> {
+        self.0
+    }
+
+    pub(super) fn keep(self) -> Address<M> {
+        std::mem::ManuallyDrop::new(self).0
+    }
+}
+
+impl<M> Drop for Newborn<M> {
+    fn drop(&mut self) {
+        kill(self.0.id());
     }
 }
 

@@ -11,6 +11,8 @@ pub(super) enum Signal {
     /// The sender wants to hear of the end.
     Watch(ServiceId),
     Unwatch(ServiceId),
+    /// The receiver watches this service from its beginning, as if it had asked itself.
+    Watches(ServiceId),
     /// The sender is linked from now on.
     Link(ServiceId),
     Unlink(ServiceId),

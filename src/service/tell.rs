@@ -114,18 +114,13 @@ impl Letter<Rc<Reactor>> for Kill {
     }
 }
 
-/// Leaves the end of a service, when its engine stops, to the service that started it.
-pub(super) fn adopt(service: ServiceId) {
-    // Gone already, if it cannot be told.
-    let _ = post::control(service.engine(), service.core(), Adopt(service));
-}
-
-struct Adopt(ServiceId);
-
-impl Letter<Rc<Reactor>> for Adopt {
-    fn open(self, reactor: &Rc<Reactor>) {
-        if let Some(door) = Services::of(reactor).door(self.0) {
-            door.adopt();
-        }
+/// Leaves a service that has just been started on this core to its supervisor, which hears of its
+/// end however soon that comes, and sees to it when the engine stops.
+pub(super) fn adopt(reactor: &Reactor, service: ServiceId, supervisor: ServiceId) {
+    if let Some(door) = Services::of(reactor).door(service) {
+        door.adopt();
+        // This one first: the news of the end comes behind it.
+        tell(supervisor, Signal::Watches(service));
+        door.signal(Signal::Watch(supervisor));
     }
 }

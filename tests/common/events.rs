@@ -35,7 +35,7 @@ struct Keep;
 
 impl Subscriber for Keep {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("skyring") && *metadata.level() <= tracing::Level::WARN
+        metadata.target().starts_with("skyring") && *metadata.level() <= tracing::Level::INFO
     }
 
     fn event(&self, event: &Event<'_>) {

@@ -8,7 +8,9 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::service::address::ServiceId;
 use crate::service::error::SpawnError;
-use crate::service::{Address, CallError, NameError, Service, bind, kill, spawn_on, started};
+use crate::service::remote::spawn_ready;
+use crate::service::tell::adopt;
+use crate::service::{CallError, NameError, Service, bind};
 
 /// When a child that has ended is started again. After Erlang's supervisors
 /// (<https://www.erlang.org/doc/system/sup_princ.html>).
@@ -61,6 +63,13 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 
 type Starting = Pin<Box<dyn Future<Output = Result<ServiceId, StartError>>>>;
 
+/// Where a child is started, for whom, and under which name.
+struct Place {
+    core: usize,
+    supervisor: ServiceId,
+    name: Option<Box<str>>,
+}
+
 /// A service that a [`Supervisor`](super::Supervisor) starts, and starts again: what makes it, on
 /// which core, and under which name.
 ///
@@ -83,7 +92,7 @@ pub struct Child {
     pub(super) name: Box<str>,
     pub(super) restart: Restart,
     core: Option<usize>,
-    make: Box<dyn FnMut(usize, Option<Box<str>>) -> Starting + Send>,
+    make: Box<dyn FnMut(Place) -> Starting + Send>,
     bound: bool,
 }
 
@@ -95,15 +104,17 @@ impl Child {
         S: Service,
         F: Fn() -> S + Clone + Send + 'static,
     {
-        let make = move |core, bound: Option<Box<str>>| -> Starting {
+        let make = move |Place { core, supervisor, name }| -> Starting {
             let make = make.clone();
             Box::pin(async move {
-                let address = spawn_on(core, make).await.map_err(StartError::Spawn)?;
-                let begun = begin(address, bound).await;
-                if begun.is_err() {
-                    kill(address); // nobody knows it
+                let adopted = move |reactor: &_, id| adopt(reactor, id, supervisor);
+                let begun = spawn_ready(core, START_PATIENCE, make, adopted).await;
+                // Without its name it is of no use, and ends.
+                let newborn = begun.map_err(StartError::Started)?.map_err(StartError::Spawn)?;
+                if let Some(name) = name {
+                    bind(&name, newborn.address()).await.map_err(StartError::Name)?;
                 }
-                begun
+                Ok(newborn.keep().id())
             })
         };
         Child {
@@ -131,22 +142,12 @@ impl Child {
         Child { bound: true, ..self }
     }
 
-    pub(super) fn start(&mut self, own_core: usize) -> Starting {
+    /// Starts it; `supervisor` watches it from its beginning.
+    pub(super) fn start(&mut self, supervisor: ServiceId) -> Starting {
         let name = self.bound.then(|| self.name.clone());
-        (self.make)(self.core.unwrap_or(own_core), name)
+        let core = self.core.unwrap_or(supervisor.core());
+        (self.make)(Place { core, supervisor, name })
     }
-}
-
-/// Waits until a child has started, and gives it its name.
-async fn begin<M: 'static>(
-    address: Address<M>,
-    bound: Option<Box<str>>,
-) -> Result<ServiceId, StartError> {
-    started(address).timeout(START_PATIENCE).await.map_err(StartError::Started)?;
-    if let Some(name) = bound {
-        bind(&name, address).await.map_err(StartError::Name)?;
-    }
-    Ok(address.id())
 }
 
 impl fmt::Debug for Child {

@@ -168,8 +168,9 @@ impl Supervisor {
     }
 
     /// Gives up when there are more than `restarts` within `time`. Unless set: 3 in 5 seconds.
-    pub fn intensity(self, restarts: usize, time: Duration) -> Supervisor {
-        Supervisor { restarts_max: restarts, within: time, ..self }
+    pub fn intensity(mut self, restarts: usize, time: Duration) -> Supervisor {
+        (self.restarts_max, self.within) = (restarts, time);
+        self
     }
 
     /// Adds a child, to be started after those before it.
@@ -188,10 +189,8 @@ impl Supervisor {
 
     async fn start(&mut self, at: usize, cx: &Context<Self>) -> Result<ServiceId, StartError> {
         let running = &mut self.children[at];
-        let id = running.child.start(cx.id().core()).await?;
+        let id = running.child.start(cx.id()).await?;
         running.id = Some(id);
-        super::tell::adopt(id);
-        cx.watch(id);
         Ok(id)
     }
 
@@ -281,6 +280,13 @@ impl Supervisor {
             self.stop_range(0..all, cx).await;
         }
         restarted
+    }
+}
+
+/// One that is killed can wait for nobody, but leaves no children behind that nobody sees to.
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        self.children.iter().rev().filter_map(|running| running.id).for_each(stop);
     }
 }
 
