@@ -15,6 +15,7 @@ use std::{fs, thread};
 use common::{Server, config, deadline, echo, eventually, pattern, read_u16, u16_frame};
 use events::Events;
 use skyring::prelude::*;
+use skyring::service::{self, Context, Service};
 
 /// Long enough for a turn on a machine that is busy with other tests.
 const LIMIT: Duration = Duration::from_millis(1000);
@@ -137,6 +138,48 @@ fn a_task_is_named_by_the_place_where_it_was_spawned() {
         let by_core = handle.metrics_by_core();
         assert_eq!(by_core.iter().map(|core| core.stalls).collect::<Vec<_>>(), [0, 1]);
         assert_eq!(handle.metrics().stalls, 1);
+        handle.stop();
+        handle.join().expect("a clean end");
+    });
+}
+
+/// A service that loops when it is told to, until the test ends it.
+struct Looping<T>(Arc<AtomicBool>, T);
+
+impl Service for Looping<Vec<u8>> {
+    type Message = ();
+
+    async fn handle(&mut self, (): (), _: &Context<Self>) -> Result<()> {
+        while !self.0.load(Ordering::Relaxed) {
+            std::hint::spin_loop();
+        }
+        self.1.push(0);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_service_that_loops_is_named_with_its_address() {
+    deadline(|| {
+        let _turn = alone();
+        let events = Events::capture();
+        let go_on = Arc::new(AtomicBool::new(false));
+        let until = go_on.clone();
+        let (sender, addresses) = sync_channel(2);
+        let engine = Engine::new(config().cores(2).stall(LIMIT)).setup(move |_| {
+            let looping = service::spawn(Looping(until.clone(), Vec::new()))?;
+            sender.send(looping).expect("the test reads it");
+            Ok(())
+        });
+        let handle = engine.start().expect("the engine starts");
+        let looping: Vec<_> = addresses.iter().take(2).collect();
+        looping[1].send(()).expect("taken");
+        let runs = format!("runs=Looping<Vec<u8>> {:#};", looping[1]);
+        eventually("it is told", || events.find(&["a turn does not end", &runs, "core=1;"]) >= 1);
+        // Its core hears nothing meanwhile; the other one goes on.
+        looping[0].send(()).expect("taken");
+        go_on.store(true, Ordering::Relaxed);
+        eventually("its end is told", || events.find(&["has ended", &runs]) >= 1);
         handle.stop();
         handle.join().expect("a clean end");
     });

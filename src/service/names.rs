@@ -19,7 +19,7 @@ use super::error::{CallError, SpawnError};
 use super::life;
 use super::post;
 use super::registry::{self, Holder, NAME_BYTES_MAX, NAMES_MAX, Waiter};
-use super::remote::on;
+use super::remote::{Task, on};
 use super::reply::Reply;
 use super::table::Services;
 use super::tell::kill;
@@ -125,13 +125,43 @@ fn typed<M: 'static>(holder: Holder) -> Result<Address<M>, NameError> {
 pub async fn bind<M: 'static>(name: &str, service: Address<M>) -> Result<(), NameError> {
     let name = checked(name)?;
     let holder = Holder { id: service.id(), takes: TypeId::of::<M>() };
-    decide(move |reactor| {
+    let decision = move |reactor: &Rc<Reactor>| {
         if Services::of(reactor).names.claims.borrow().contains_key(&name) {
             return Err(NameError::BeingMade);
         }
         grant(reactor, &name, holder)
-    })
-    .await
+    };
+    match decide(decision.clone()).await {
+        Err(NameError::Taken(other)) => decide_behind(other, decision).await,
+        decided => decided,
+    }
+}
+
+/// Has core 0 decide behind all that it is told by the core of `other`, who has the name: its end
+/// may be known here and on its way there still.
+async fn decide_behind(
+    other: ServiceId,
+    decision: impl FnOnce(&Rc<Reactor>) -> Result<(), NameError> + Send + 'static,
+) -> Result<(), NameError> {
+    let ask = move |reply| {
+        let engine = Reactor::current().shared.engine;
+        if other.engine() != engine || other.core() == OWNER {
+            return Err(CallError::Dead); // there is no such way
+        }
+        let task = Task { work: move || decision(&Reactor::current()), reply };
+        post::control(engine, other.core(), Detour(task)).map_err(|_| CallError::Dead)
+    };
+    Call::new(None, ask).await.unwrap_or(Err(NameError::Taken(other)))
+}
+
+/// A letter to core 0 that goes by another core.
+struct Detour<L>(L);
+
+impl<L: Letter<Rc<Reactor>> + Send> Letter<Rc<Reactor>> for Detour<L> {
+    fn open(self, reactor: &Rc<Reactor>) {
+        // Whoever waits for an answer hears so if it cannot be told.
+        let _ = post::control(reactor.shared.engine, OWNER, self.0);
+    }
 }
 
 /// Has core 0 decide.

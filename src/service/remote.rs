@@ -53,9 +53,9 @@ pub fn on<T: Send + 'static>(
 }
 
 /// Work on its way to another core.
-struct Task<T, F> {
-    work: F,
-    reply: Reply<T>,
+pub(super) struct Task<T, F> {
+    pub(super) work: F,
+    pub(super) reply: Reply<T>,
 }
 
 impl<T, F> Letter<Rc<Reactor>> for Task<T, F>

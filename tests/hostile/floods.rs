@@ -14,7 +14,7 @@ use crate::support::{MS, configured, settle};
 enum Order {
     Number(usize, u64),
     Wait(std::time::Duration),
-    /// Blocks its core until the test goes on.
+    /// Blocks its core until the test goes on: from one signal to the next.
     Block(std::sync::mpsc::Receiver<()>),
     Seen(Reply<Vec<u64>>),
 }
@@ -41,7 +41,10 @@ impl Service for Ordered {
                 self.seen[sender] += 1;
             }
             Order::Wait(time) => sleep(time).await,
-            Order::Block(gate) => _ = gate.recv(),
+            Order::Block(gate) => {
+                let _ = gate.recv();
+                let _ = gate.recv();
+            }
             Order::Seen(reply) => reply.send(self.seen.clone()),
         }
         Ok(())
@@ -130,21 +133,12 @@ fn threads_that_are_no_reactors_keep_their_order_and_hear_when_there_is_no_room(
     let ordered = receiver.recv().expect("told");
     let (go_on, gate) = sync_channel(0);
     ordered.send(Order::Block(gate)).expect("taken");
-    // Nothing waits any more once the core is blocked.
-    let mut n = 0;
-    while n < ROOM {
-        n = 0;
-        thread::sleep(MS);
-        while ordered.send(Order::Number(0, n)).is_ok() {
-            n += 1;
-        }
-        assert!(n <= ROOM, "{n} were taken");
-        if n < ROOM {
-            continue;
-        }
-        let busy = ordered.send(Order::Number(0, n)).expect_err("no room");
-        assert!(matches!(busy, Undelivered::Busy(Order::Number(0, ROOM))), "{busy:?}");
+    go_on.send(()).expect("it blocks the core from now on");
+    for n in 0..ROOM {
+        ordered.send(Order::Number(0, n)).expect("room");
     }
+    let busy = ordered.send(Order::Number(0, ROOM)).expect_err("no room");
+    assert!(matches!(busy, Undelivered::Busy(Order::Number(0, ROOM))), "{busy:?}");
     go_on.send(()).expect("it waits");
     let senders: Vec<_> = (1..4)
         .map(|sender| {

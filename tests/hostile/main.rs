@@ -7,6 +7,7 @@ mod engines;
 #[path = "../common/events.rs"]
 mod events;
 mod floods;
+mod known;
 mod orphans;
 mod stop;
 mod support;

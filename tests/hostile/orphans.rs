@@ -249,3 +249,36 @@ fn a_claim_whose_waiters_are_all_gone_ends_without_a_pile_of_frames() {
         Ok(())
     });
 }
+
+#[test]
+fn a_child_gets_its_name_again_however_much_its_core_has_to_tell() {
+    quietly();
+    let mut sim = Simulation::new(1);
+    sim.start(Engine::new(Config::new().cores(3))).expect("the engine starts");
+    let log = Log::default();
+    let made = log.clone();
+    let done = sim.run_on(2, async move {
+        let named = Child::new("named", move || Worker::new("named", &made)).on(1).bound();
+        let tree = service::spawn(Supervisor::one_for_one().child(named))?;
+        settle().await;
+        let first = find::<Job>("named").ok_or("bound")?;
+        first.send(Job::With(Box::new(|_| {
+            // More than the ring to core 0 holds: the news of the end waits behind it.
+            for _ in 0..2000 {
+                service::stop(":0100000000000000".parse().expect("well formed"));
+                drop(spawn(async { service::on(0, || ()).await }));
+            }
+        })))?;
+        first.send(Job::Wait(Duration::ZERO))?;
+        first.send(Job::Panic)?;
+        settle().await;
+        assert!(find::<Job>("named").is_some_and(|again| again != first));
+        let end = service::ended(tree.id())?;
+        assert!(within(50 * MS, end).await.is_err(), "the supervisor lives");
+        Result::<()>::Ok(())
+    });
+    done.expect("it does not hang").expect("it succeeds");
+    sim.stop().expect("clean");
+    // The child was started twice: no start failed in between.
+    assert_eq!(log.take().iter().filter(|line| *line == "+named").count(), 2);
+}
