@@ -377,6 +377,14 @@ where
     task::spawn(&Reactor::current(), Location::caller(), future)
 }
 
+/// The time at the beginning of this turn, for what takes it as an argument.
+///
+/// # Panics
+/// Outside of a reactor.
+pub fn now() -> Now {
+    Reactor::current().now()
+}
+
 /// A random number from the core's own generator, which is seeded by the kernel. In a simulation it
 /// follows from the seed, so that a run can be repeated. Not for keys.
 ///

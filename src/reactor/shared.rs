@@ -13,6 +13,7 @@ use super::progress::{Progress, Shown};
 use super::rings::Rings;
 use crate::config::Settings;
 use crate::error::Result;
+use crate::limit::Prefixes;
 use crate::limit::quota::Quota;
 
 /// What a set-up hook is told about the core it runs on.
@@ -53,7 +54,11 @@ impl Shared {
         let cores = settings.cores.len();
         Shared {
             engine,
-            quota: Quota::new(settings.connections_max, settings.connections_per_ip_max),
+            quota: Quota::new(
+                settings.connections_max,
+                settings.connections_per_ip_max,
+                Prefixes::of(&settings),
+            ),
             blocking: Blocking::new(settings.blocking_threads),
             listening: Listening::default(),
             rings: Rings::new(cores, settings.fabric_slots as usize),
