@@ -28,6 +28,7 @@
 
 mod frame;
 mod line;
+pub mod proxy;
 
 use std::fmt;
 use std::ops::Range;
