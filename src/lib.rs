@@ -29,8 +29,8 @@ pub use reactor::blocking::{Saturated, blocking};
 pub use reactor::engine::{Engine, Handle, Stopper};
 pub use reactor::shared::Core;
 pub use reactor::{
-    Elapsed, JoinError, JoinHandle, Metrics, Sleep, Within, now, random, sleep, spawn, stopping,
-    within,
+    Elapsed, JoinError, JoinHandle, Metrics, Sleep, Within, ban, now, random, sleep, spawn,
+    stopping, unban, within,
 };
 pub use service::{Address, Context, Local, Reply, Service, Undelivered};
 pub use wire::{Framing, LengthPrefix};

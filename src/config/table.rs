@@ -253,7 +253,7 @@ knobs! {
         default: "64",
         when: "48 to 60 where clients have larger networks, which they get around a limit with.",
     }
-    /// Addresses and networks that are banned at once; one more is refused.
+    /// Addresses and networks that are banned at once (`skyring::ban`); one more is refused.
     bans_max(u32) -> u32 {
         Count: "networks" ["1" to "100000"],
         default: "10000",

@@ -7,6 +7,7 @@
 //! on the core is a [`Resident`], whose key is in the token of its operations; who has output says
 //! so by [`Flush`].
 
+mod banning;
 pub(crate) mod blocking;
 mod busy;
 pub(crate) mod engine;
@@ -44,9 +45,11 @@ use crate::memory::shared::take_panics;
 use crate::memory::slots::{Key, Slots};
 use crate::memory::wheel::Wheel;
 
+pub use self::banning::{ban, unban};
 use self::busy::Stopwatch;
 pub(crate) use self::extension::{Extension, Stand};
 use self::kind::{Cache, Kind};
+pub(crate) use self::metrics::Count;
 pub use self::metrics::Metrics;
 use self::metrics::{Counts, Gauges};
 pub(crate) use self::stop::Ended;

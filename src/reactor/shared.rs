@@ -13,8 +13,8 @@ use super::progress::{Progress, Shown};
 use super::rings::Rings;
 use crate::config::Settings;
 use crate::error::Result;
-use crate::limit::Prefixes;
 use crate::limit::quota::Quota;
+use crate::limit::{Bans, Prefixes};
 
 /// What a set-up hook is told about the core it runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) engine: u8,
     pub(crate) settings: Arc<Settings>,
     pub(crate) quota: Arc<Quota>,
+    /// Who may not connect.
+    pub(crate) bans: Bans,
     pub(crate) blocking: Arc<Blocking>,
     pub(crate) listening: Listening,
     /// By core: where other threads reach it. Set when the core has been made.
@@ -59,6 +61,7 @@ impl Shared {
                 settings.connections_per_ip_max,
                 Prefixes::of(&settings),
             ),
+            bans: Bans::new(settings.bans_max as usize),
             blocking: Blocking::new(settings.blocking_threads),
             listening: Listening::default(),
             rings: Rings::new(cores, settings.fabric_slots as usize),
