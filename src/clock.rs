@@ -5,21 +5,24 @@ use std::time::Duration;
 
 /// A moment: nanoseconds since an arbitrary start, never going back.
 ///
-/// Only the driver makes one, once a turn, from the kernel's clock or from a simulated one; the
-/// rest of the engine gets it as an argument and reads no clock. 64 bits last for 584 years, and
-/// all arithmetic saturates, so no deadline of a user wraps into the past.
+/// In an engine only the driver makes one, once a turn, from the kernel's clock or from a simulated
+/// one ([`now`](crate::now) is that of this turn); the rest gets it as an argument and reads no
+/// clock. 64 bits last for 584 years, and all arithmetic saturates, so no deadline of a user wraps
+/// into the past.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Now(u64);
+pub struct Now(u64);
 
 impl Now {
     /// The arbitrary start.
-    pub(crate) const START: Now = Now(0);
+    pub const START: Now = Now(0);
 
-    pub(crate) const fn from_nanos(ns: u64) -> Now {
+    /// So many nanoseconds after the start.
+    pub const fn from_nanos(ns: u64) -> Now {
         Now(ns)
     }
 
-    pub(crate) const fn as_nanos(self) -> u64 {
+    /// Nanoseconds since the start.
+    pub const fn as_nanos(self) -> u64 {
         self.0
     }
 
@@ -29,7 +32,7 @@ impl Now {
     }
 
     /// The time from `earlier` to this moment, zero when `earlier` is in fact the later.
-    pub(crate) const fn since(self, earlier: Now) -> Duration {
+    pub const fn since(self, earlier: Now) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 }

@@ -91,7 +91,7 @@ mod driver;
 mod error;
 mod gate;
 mod guard;
-mod limit;
+pub mod limit;
 mod memory;
 pub mod net;
 pub mod prelude;
@@ -114,8 +114,8 @@ pub use reactor::engine::{Engine, Handle, Stopper};
 pub use reactor::fabric::FabricQueue;
 pub use reactor::shared::Core;
 pub use reactor::{
-    Elapsed, JoinError, JoinHandle, Metrics, Sleep, Within, now, random, sleep, spawn, stopping,
-    within,
+    Elapsed, JoinError, JoinHandle, Metrics, Sleep, Within, ban, now, random, sleep, spawn,
+    stopping, unban, within,
 };
 pub use service::{Address, Context, Local, Reply, Service, Undelivered};
 pub use wire::{Framing, LengthPrefix};

@@ -283,7 +283,7 @@ fn an_address_has_its_own_limit() {
         let second = server.connect();
         eventually("both are in", || server.handle.connections() == 2);
         assert!(is_ended(&mut server.connect()));
-        assert_eq!(server.metrics().refused, 1);
+        assert_eq!((server.metrics().refused, server.metrics().refused_per_ip), (0, 1));
         drop(second);
         eventually("a place is free", || server.handle.connections() == 1);
         server.is_well();

@@ -120,7 +120,17 @@ impl Config {
             "never takes effect beside",
             connections_max,
             "lower the first",
-        )
+        )?;
+        for (amount, pace) in [(burst, rate), (burst_per_ip, rate_per_ip)] {
+            refuse(
+                number(amount) != 0 && number(pace) == 0,
+                amount,
+                "never takes effect beside",
+                pace,
+                "set the second, too",
+            )?;
+        }
+        Ok(())
     }
 
     /// Checks everything and yields what the engine runs with on this machine.

@@ -241,6 +241,24 @@ knobs! {
         default: "unlimited",
         when: "Set it on the open internet; mind many users behind one address.",
     }
+    /// Bits of an IPv4 address that tell one client from another, in every limit for an address.
+    ipv4_prefix(u32) -> u8 {
+        Count: "bits" ["1" to "32"],
+        default: "32",
+        when: "Lower only where whole blocks misbehave together.",
+    }
+    /// Bits of an IPv6 address that tell one client from another, in every limit for an address.
+    ipv6_prefix(u32) -> u8 {
+        Count: "bits" ["1" to "128"],
+        default: "64",
+        when: "48 to 60 where clients have larger networks, which they get around a limit with.",
+    }
+    /// Addresses and networks that are banned at once (`skyring::ban`); one more is refused.
+    bans_max(u32) -> u32 {
+        Count: "networks" ["1" to "100000"],
+        default: "10000",
+        when: "Raise for published lists; a change takes time for each ban that stands.",
+    }
     /// Connections that wait in the kernel to be accepted, for each listener; at most
     /// `net.core.somaxconn`.
     backlog(u32) -> u32 {
@@ -260,6 +278,19 @@ knobs! {
         default: "off",
         when: "Set it above the clients' own heartbeat, about three of them.",
     }
+    /// How long a new connection may take until its first frame is whole, or until it is logged in
+    /// where the server says when that is.
+    handshake(Duration) -> Duration {
+        Time: "duration" ["1ms" to "1h"] zero "off",
+        default: "off",
+        when: "5s to 30s on the open internet, unless clients may connect and only listen.",
+    }
+    /// How long a closing connection waits for a peer that takes nothing of what is queued for it.
+    write_timeout(Duration) -> Duration {
+        Time: "duration" ["100ms" to "1h"],
+        default: "10s",
+        when: "Raise for clients on links that stand still for longer; it holds their output so long.",
+    }
     /// How long an outgoing connection may take, all addresses of its name together.
     connect_timeout(Duration) -> Duration {
         Time: "duration" ["1ms" to "1h"],
@@ -271,6 +302,39 @@ knobs! {
         Time: "duration" ["0s" to "1h"],
         default: "5s",
         when: "Keep it under the supervisor's kill timeout (30s in Kubernetes, 90s in systemd).",
+    }
+
+    ["Rates"]
+    /// Requests that one connection may make in a second, on average.
+    rate(u32) -> u32 {
+        Count: "requests/s" ["1" to "1000000000"] zero "unlimited",
+        default: "unlimited",
+        when: "Set it well above what an honest client does.",
+    }
+    /// Requests that one connection may make at once; `auto`: as many as in a second.
+    burst(u32) -> u32 {
+        Count: "requests" ["1" to "1000000000"] zero "auto",
+        default: "auto",
+        when: "Raise where clients send in batches; lower for evener load.",
+    }
+    /// Requests in a second of all connections from one address, over all cores.
+    rate_per_ip(u32) -> u32 {
+        Count: "requests/s" ["1" to "1000000000"] zero "unlimited",
+        default: "unlimited",
+        when: "Set it on the open internet; mind many users behind one address.",
+    }
+    /// Requests at once of all connections from one address; `auto`: as many as in a second.
+    burst_per_ip(u32) -> u32 {
+        Count: "requests" ["1" to "1000000000"] zero "auto",
+        default: "auto",
+        when: "Raise where clients behind one address send in batches.",
+    }
+    /// Addresses whose rate is remembered, in about 40 bytes each while they use it. Beyond it
+    /// those that have used least are forgiven.
+    rate_ips_max(u32) -> u32 {
+        Count: "addresses" ["1024" to "100000000"],
+        default: "1000000",
+        when: "Raise with the addresses that are busy in the time that a burst takes to come back.",
     }
 
     ["Limits of one connection or service"]

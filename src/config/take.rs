@@ -32,6 +32,7 @@ macro_rules! takes {
 
 takes! {
     usize: Value::Number(n) => *n as usize;
+    u8: Value::Number(n) => u8::try_from(*n).expect("the ranges of prefixes end at 128");
     bool: Value::Switch(on) => *on;
     Duration: Value::Number(n) => Duration::from_nanos(*n);
     Profile: Value::Profile(profile) => *profile;

@@ -1,3 +1,21 @@
-//! Limits of the engine, counted over all cores.
+//! Limits of an engine: how often, how many, and who may not at all.
+//!
+//! Nothing here opens a socket or reads a clock: it takes bytes, addresses and the time. What one
+//! connection may do lives with the connection ([`Rate`]), without a lock; what counts over all
+//! cores is touched at accept, at close and at a check by key ([`Rates`], [`Bans`]), never for each
+//! frame.
 
+mod bans;
+mod bucket;
+mod network;
 pub(crate) mod quota;
+mod ranges;
+mod rates;
+#[cfg(test)]
+mod seeds;
+
+pub use self::bans::{Ban, Bans, BansFull, Networks};
+pub use self::bucket::{Bucket, Limit, Rate, RetryAfter};
+pub use self::network::{Network, NetworkError, Prefixes};
+pub use self::rates::Rates;
+pub use crate::clock::Now;

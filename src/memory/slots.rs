@@ -63,6 +63,8 @@ pub(crate) struct Slots<T, const BITS: u32 = GENERATION_BITS> {
     vacant: u32,
     len: usize,
     entries_max: usize,
+    /// The generation that a new slot begins with.
+    first: u32,
 }
 
 /// All of a slot together, so that a lookup touches one place.
@@ -86,7 +88,27 @@ impl<T, const BITS: u32> Slots<T, BITS> {
 
     /// An empty table. Memory grows with the entries and is kept.
     pub(crate) fn new(entries_max: usize) -> Self {
-        Slots { entries: Vec::new(), vacant: NIL, len: 0, entries_max }
+        Self::with_first(entries_max, 1)
+    }
+
+    /// As [`Slots::new`], with generations from `first` on: keys of a table that was here before
+    /// miss, when `first` is beyond its [`Slots::generation_reached`].
+    ///
+    /// # Panics
+    /// When there is no such generation.
+    pub(crate) fn with_first(entries_max: usize, first: u32) -> Self {
+        assert!(0 < first && first <= Self::GENERATION_LAST, "generation {first} of a slot");
+        Slots { entries: Vec::new(), vacant: NIL, len: 0, entries_max, first }
+    }
+
+    /// No key has a later generation than this.
+    pub(crate) fn generation_reached(&self) -> u32 {
+        // A retired slot has used all.
+        let reached = |entry: &Entry<T>| match entry.generation {
+            0 => Self::GENERATION_LAST,
+            generation => generation,
+        };
+        self.entries.iter().map(reached).max().unwrap_or(self.first)
     }
 
     /// Adds a value. `Full` when there are `entries_max` already.
@@ -121,7 +143,7 @@ impl<T, const BITS: u32> Slots<T, BITS> {
             return Some(Key { index: self.vacant, generation: entry.generation });
         }
         let index = u32::try_from(self.entries.len()).ok().filter(|&index| index != NIL)?;
-        Some(Key { index, generation: 1 })
+        Some(Key { index, generation: self.first })
     }
 
     /// The entry of `key`; `None` when it was removed, or is of another table's making.

@@ -2,8 +2,10 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::future::poll_fn;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
@@ -17,8 +19,10 @@ use crate::driver::operation::{
 };
 use crate::driver::token::{Kind, Token};
 use crate::error::{Error, Result};
+use crate::limit::quota::{Permit, Refused};
 use crate::memory::slots::Key;
-use crate::reactor::{Alarm, Expire, Reactor, Resident};
+use crate::reactor::shared::Shared;
+use crate::reactor::{Alarm, Count, Expire, Reactor, Resident};
 
 /// After an accept failed for want of something (descriptors, memory) the next try waits this long:
 /// the peers wait in the backlog meanwhile, and the core does not spin.
@@ -154,20 +158,11 @@ impl Acceptor {
     }
 
     fn admit(self: &Rc<Self>, socket: Descriptor) {
-        let quota = &self.reactor.shared.quota;
-        let peer = quota.asks_address().then(|| {
-            let address = self.reactor.driver(|driver| driver.peer_address(socket));
-            address.ok().and_then(|address| address.inet()).map(|address| address.ip())
-        });
-        let permit = match quota.admit(peer.flatten()) {
-            Ok(permit) if !self.closing.get() => permit,
-            Ok(_) => return self.reactor.close(socket),
-            Err(refused) => {
-                self.reactor.metrics.refused.add(1);
-                tracing::debug!(address = %self.address, %refused, "connection refused");
-                return self.reactor.close(socket);
-            }
-        };
+        if self.closing.get() {
+            return self.reactor.close(socket);
+        }
+        // Refused before anything is allocated for the connection.
+        let Some(permit) = self.check(socket) else { return self.reactor.close(socket) };
         self.reactor.metrics.accepted.add(1);
         if self.reactor.settings.nodelay && self.address.inet().is_some() {
             // Fails only when the peer is gone already, which the first receive tells.
@@ -183,6 +178,47 @@ impl Acceptor {
         let full = self.queue.borrow().len() >= self.reactor.settings.backlog as usize;
         if full && self.armed.get() {
             self.reactor.cancel(Token { kind: Kind::Accept, key: self.key() });
+        }
+    }
+
+    /// Whether the connection may stay: its place, if so.
+    fn check(&self, socket: Descriptor) -> Option<Permit> {
+        let Shared { quota, bans, .. } = &*self.reactor.shared;
+        let peer = match quota.asks_address() || !bans.is_empty() {
+            true => self.peer_address(socket),
+            false => None,
+        };
+        let metrics = &self.reactor.metrics;
+        if let Some(ban) = peer.and_then(|peer| bans.find(peer, self.reactor.now())) {
+            self.report(&metrics.banned, peer, &format_args!("{} is banned", ban.network));
+            return None;
+        }
+        let refused = match quota.admit(peer) {
+            Ok(permit) => return Some(permit),
+            Err(refused) => refused,
+        };
+        let count = match refused {
+            Refused::Full => &metrics.refused,
+            Refused::PerIp => &metrics.refused_per_ip,
+        };
+        self.report(count, peer, &refused);
+        None
+    }
+
+    /// The internet address at the other end; `None` for a Unix socket, and for a peer that is gone.
+    fn peer_address(&self, socket: Descriptor) -> Option<IpAddr> {
+        let address = self.reactor.driver(|driver| driver.peer_address(socket));
+        Some(address.ok()?.inet()?.ip())
+    }
+
+    /// Counts a connection that was refused. The log hears of the first, the second, the fourth, and
+    /// so on: who floods us with connections must not flood the log, too.
+    fn report(&self, count: &Count, peer: Option<IpAddr>, why: &dyn Display) {
+        count.add(1);
+        let so_far = count.value();
+        if so_far.is_power_of_two() {
+            let (address, peer) = (&self.address, peer.map(tracing::field::display));
+            tracing::warn!(%address, peer, %why, so_far, "connection refused");
         }
     }
 

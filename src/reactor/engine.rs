@@ -147,8 +147,8 @@ impl fmt::Debug for Engine {
 
 /// A running engine. Dropping it stops the engine and waits for its end.
 pub struct Handle {
-    shared: Arc<Shared>,
-    inboxes: Vec<Arc<Inbox>>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) inboxes: Vec<Arc<Inbox>>,
     /// By core; gone once joined.
     threads: Vec<Option<thread::JoinHandle<Result<()>>>>,
     /// The cores that end, as they do.

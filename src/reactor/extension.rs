@@ -6,6 +6,10 @@ use super::Reactor;
 
 /// The state that a higher floor keeps on each core. There is one type of it.
 pub(crate) trait Extension: Any {
+    /// The state of this core.
+    fn new(reactor: &Reactor) -> Self
+    where
+        Self: Sized;
     /// A timer that was set for it ([`Alarm::Extension`](super::Alarm)) has run out.
     fn expire(&self, reactor: &Reactor, place: u32);
     /// The engine stops, and no connection is left: end what lives here, in order. Called again
@@ -28,8 +32,8 @@ impl Reactor {
     /// # Panics
     /// When the core has one of another type.
     #[inline]
-    pub(crate) fn extension<E: Extension + Default>(&self) -> &E {
-        let extension = &**self.extension.get_or_init(|| Box::new(E::default()));
+    pub(crate) fn extension<E: Extension>(&self) -> &E {
+        let extension = &**self.extension.get_or_init(|| Box::new(E::new(self)));
         (extension as &dyn Any).downcast_ref().expect("a core has extensions of one type")
     }
 

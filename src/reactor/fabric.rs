@@ -156,17 +156,35 @@ impl Fabric {
             return;
         }
         reactor.metrics.fabric_spilled.add(self.spilled.take());
-        self.touched.borrow_mut().retain(|&place| {
-            let peer = &self.peers[place];
-            let mut stuck = false;
-            for line in &peer.lines {
-                stuck |= line.is_stuck();
+        let mut stuck = Vec::new();
+        loop {
+            // What is dropped for a core that has ended may send, too.
+            let touched = self.touched.take();
+            if touched.is_empty() {
+                break;
             }
-            peer.touched.set(stuck);
-            self.ring(peer.core, reactor);
-            stuck
-        });
+            stuck.extend(touched.into_iter().filter(|&place| self.flush_peer(place, reactor)));
+        }
+        self.touched.replace(stuck);
         self.stuck.set(!self.touched.borrow().is_empty());
+    }
+
+    /// Whether something is left, for which there is no room.
+    fn flush_peer(&self, place: usize, reactor: &Reactor) -> bool {
+        let peer = &self.peers[place];
+        if self.shared.doors[peer.core].get().is_some_and(|door| door.is_closed()) {
+            peer.touched.set(false);
+            // Nobody will open them: whoever waits for an answer hears so now.
+            peer.lines.iter().for_each(Line::drop_spilled);
+            return false;
+        }
+        let mut stuck = false;
+        for line in &peer.lines {
+            stuck |= line.is_stuck();
+        }
+        peer.touched.set(stuck);
+        self.ring(peer.core, reactor);
+        stuck
     }
 
     fn ring(&self, core: usize, reactor: &Reactor) {

@@ -121,8 +121,12 @@ metrics! {
     connected,
     /// Connections closed, for whatever reason.
     closed,
-    /// Connections refused at accept because a limit was reached.
+    /// Connections refused at accept because `SKYRING_CONNECTIONS_MAX` was reached.
     refused,
+    /// Connections refused at accept because `SKYRING_CONNECTIONS_PER_IP_MAX` was reached.
+    refused_per_ip,
+    /// Connections refused at accept because their address is banned.
+    banned,
     /// Times an accept failed, out of descriptors for example; it goes on after a pause.
     accept_errors,
     /// Connections closed because they received nothing for too long.

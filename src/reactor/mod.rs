@@ -7,6 +7,7 @@
 //! on the core is a [`Resident`], whose key is in the token of its operations; who has output says
 //! so by [`Flush`].
 
+mod banning;
 pub(crate) mod blocking;
 mod busy;
 pub(crate) mod engine;
@@ -16,6 +17,7 @@ mod inbox;
 pub(crate) mod kind;
 mod listening;
 mod metrics;
+pub(crate) mod number;
 mod progress;
 mod rings;
 pub(crate) mod roll;
@@ -44,16 +46,18 @@ use crate::memory::shared::take_panics;
 use crate::memory::slots::{Key, Slots};
 use crate::memory::wheel::Wheel;
 
+pub use self::banning::{ban, unban};
 use self::busy::Stopwatch;
 pub(crate) use self::extension::{Extension, Stand};
 use self::kind::{Cache, Kind};
+pub(crate) use self::metrics::Count;
 pub use self::metrics::Metrics;
 use self::metrics::{Counts, Gauges};
 pub(crate) use self::stop::Ended;
 pub use self::stop::stopping;
 pub use self::task::{JoinError, JoinHandle};
 pub(crate) use self::task::{Waiter, guarded};
-pub use self::timer::{Elapsed, Sleep, Within, now, sleep, within};
+pub use self::timer::{Elapsed, Sleep, Within, sleep, within};
 
 use self::blocking::Blocking;
 use self::fabric::Fabric;
@@ -379,6 +383,24 @@ where
     F: Future + 'static,
 {
     task::spawn(&Reactor::current(), Location::caller(), future)
+}
+
+/// The time at the beginning of this turn, from a start that all cores of the process share. In a
+/// simulation it is the virtual time.
+///
+/// # Panics
+/// Outside of a reactor.
+///
+/// ```
+/// use std::time::Duration;
+/// # skyring::sim::Simulation::new(1).run(async {
+/// let before = skyring::now();
+/// skyring::sleep(Duration::from_secs(60)).await;
+/// assert!(skyring::now().since(before) >= Duration::from_secs(60));
+/// # }).unwrap();
+/// ```
+pub fn now() -> Now {
+    Reactor::current().now()
 }
 
 /// A random number from the core's own generator, which is seeded by the kernel. In a simulation it

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 
 use super::Reactor;
+use crate::guard::caught;
 use crate::memory::envelope;
 use crate::memory::queue::{Consumer, Producer, ring};
 
@@ -100,6 +101,15 @@ impl Line {
     /// How much was sent that the other core has not taken.
     pub(super) fn waiting(&self) -> usize {
         self.out.len() + self.outbox.borrow().len()
+    }
+
+    /// Drops what spilled.
+    pub(super) fn drop_spilled(&self) {
+        let spilled = self.outbox.take();
+        self.spilled.set(false);
+        for envelope in spilled {
+            caught("a letter panicked while it was dropped", || drop(envelope));
+        }
     }
 
     /// Moves what spilled to the ring. Whether something is left, for which there is no room.

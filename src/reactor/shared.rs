@@ -9,11 +9,13 @@ use super::blocking::Blocking;
 use super::inbox::Inbox;
 use super::kind::{Kind, Kinds};
 use super::listening::Listening;
+use super::number::Number;
 use super::progress::{Progress, Shown};
 use super::rings::Rings;
 use crate::config::Settings;
 use crate::error::Result;
 use crate::limit::quota::Quota;
+use crate::limit::{Bans, Prefixes};
 
 /// What a set-up hook is told about the core it runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +34,11 @@ pub(crate) type Hook = Arc<dyn Fn(&Core) -> Result<()> + Send + Sync>;
 pub(crate) struct Shared {
     /// This engine's number among those that live in the process, from 1.
     pub(crate) engine: u8,
+    pub(crate) number: Arc<Number>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) quota: Arc<Quota>,
+    /// Who may not connect.
+    pub(crate) bans: Bans,
     pub(crate) blocking: Arc<Blocking>,
     pub(crate) listening: Listening,
     /// By core: where other threads reach it. Set when the core has been made.
@@ -49,11 +54,17 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(engine: u8, settings: Settings) -> Shared {
+    pub(crate) fn new(number: Arc<Number>, settings: Settings) -> Shared {
         let cores = settings.cores.len();
         Shared {
-            engine,
-            quota: Quota::new(settings.connections_max, settings.connections_per_ip_max),
+            engine: number.engine(),
+            number,
+            quota: Quota::new(
+                settings.connections_max,
+                settings.connections_per_ip_max,
+                Prefixes::of(&settings),
+            ),
+            bans: Bans::new(settings.bans_max as usize),
             blocking: Blocking::new(settings.blocking_threads),
             listening: Listening::default(),
             rings: Rings::new(cores, settings.fabric_slots as usize),

@@ -71,24 +71,6 @@ impl Reactor {
     }
 }
 
-/// The time at the beginning of this turn, since an arbitrary start that all cores of the process
-/// share. It never goes back; in a simulation it is the virtual time.
-///
-/// # Panics
-/// Outside of a reactor.
-///
-/// ```
-/// use std::time::Duration;
-/// # skyring::sim::Simulation::new(1).run(async {
-/// let before = skyring::now();
-/// skyring::sleep(Duration::from_secs(60)).await;
-/// assert!(skyring::now() - before >= Duration::from_secs(60));
-/// # }).unwrap();
-/// ```
-pub fn now() -> Duration {
-    Reactor::current().now().since_start()
-}
-
 /// Waits for `duration`, to the millisecond: never less.
 ///
 /// # Panics

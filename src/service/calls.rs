@@ -13,6 +13,7 @@
 //! there by then. Only a call that must end sooner than the alarm of its place moves it.
 
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -32,7 +33,6 @@ type Outcome = Result<Erased, CallError>;
 #[derive(Default)]
 pub(super) struct Calls(RefCell<Places>);
 
-#[derive(Default)]
 struct Places {
     places: Vec<Place>,
     /// Places without a call.
@@ -58,6 +58,20 @@ enum State {
     Vacant,
     Waiting(Waiter),
     Over(Outcome),
+}
+
+/// Sequences of the cores of a process begin this far from each other, so that a reply of an engine
+/// that is gone answers no call of a later one of its number.
+const SEQUENCES_APART: u64 = 1 << 32;
+
+static CORES: AtomicU64 = AtomicU64::new(0);
+
+impl Default for Places {
+    fn default() -> Places {
+        let before = CORES.fetch_add(1, Ordering::Relaxed);
+        let sequence = before.wrapping_mul(SEQUENCES_APART) % ((1 << SEQUENCE_BITS) - 1);
+        Places { places: Vec::new(), vacant: Vec::new(), sequence }
+    }
 }
 
 /// Names one call of this core.

@@ -42,7 +42,7 @@ impl<S: Service> Context<S> {
 
     #[inline]
     pub(super) fn is_stopping(&self) -> bool {
-        self.port.stopping.get()
+        self.port.stopping.get() && !self.port.is_closed()
     }
 
     /// The time at the beginning of this turn.

@@ -101,8 +101,9 @@ impl<M> Mailbox<M> {
         self.reactor.schedule(self.task.get());
     }
 
-    /// Drops the task, in the middle of whatever it does.
+    /// Drops the task, in the middle of whatever it does, and takes nothing any more.
     pub(crate) fn kill(&self) {
+        self.closed.set(true);
         self.reactor.kill(self.task.get());
     }
 

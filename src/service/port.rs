@@ -202,7 +202,8 @@ impl<M: 'static> Port<M> {
     #[inline]
     pub(super) async fn next(&self) -> Event<M> {
         std::future::poll_fn(|_| {
-            if !self.mailbox.try_spend() {
+            // One that was killed by its own handler goes no further.
+            if self.mailbox.is_closed() || !self.mailbox.try_spend() {
                 return Poll::Pending;
             }
             if self.extra.borrow().is_some()

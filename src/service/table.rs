@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::address::{SERVICES_MAX, ServiceId};
@@ -12,6 +13,7 @@ use super::members::Groups;
 use super::registry::Registry;
 use super::signal::Signal;
 use crate::memory::slots::Slots;
+use crate::reactor::number::Number;
 use crate::reactor::{Extension, Reactor, Stand};
 
 /// A service as the table knows it: whatever messages it takes.
@@ -39,6 +41,7 @@ pub(super) type AtEnd = Box<dyn FnOnce(ServiceId)>;
 /// What the services of a core share.
 pub(super) struct Services {
     table: RefCell<Slots<Rc<dyn Door>>>,
+    number: Arc<Number>,
     pub(super) calls: Calls,
     pub(super) names: Registry,
     pub(super) groups: Groups,
@@ -52,10 +55,13 @@ pub(super) struct Services {
     late: RefCell<Vec<ServiceId>>,
 }
 
-impl Default for Services {
-    fn default() -> Services {
+impl Extension for Services {
+    fn new(reactor: &Reactor) -> Services {
+        let number = &reactor.shared.number;
+        let first = number.first_generation();
         Services {
-            table: RefCell::new(Slots::new(SERVICES_MAX)),
+            table: RefCell::new(Slots::with_first(SERVICES_MAX, first)),
+            number: number.clone(),
             calls: Calls::default(),
             names: Registry::default(),
             groups: Groups::default(),
@@ -65,9 +71,7 @@ impl Default for Services {
             late: RefCell::new(Vec::new()),
         }
     }
-}
 
-impl Extension for Services {
     fn expire(&self, reactor: &Reactor, place: u32) {
         self.calls.expire(reactor, place);
     }
@@ -87,6 +91,13 @@ impl Extension for Services {
 
     fn stand(&self) -> Stand {
         Stand { services: self.table.borrow().len(), calls: self.calls.len() }
+    }
+}
+
+/// The next engine of this number begins where this one ends.
+impl Drop for Services {
+    fn drop(&mut self) {
+        self.number.used(self.table.get_mut().generation_reached());
     }
 }
 

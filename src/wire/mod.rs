@@ -30,6 +30,7 @@
 
 mod frame;
 mod line;
+pub mod proxy;
 
 use std::fmt;
 use std::num::NonZeroU32;

@@ -7,7 +7,7 @@ mod engines;
 #[path = "../common/events.rs"]
 mod events;
 mod floods;
-mod known;
+mod mended;
 mod orphans;
 mod stop;
 mod support;

@@ -265,7 +265,9 @@ fn a_child_gets_its_name_again_however_much_its_core_has_to_tell() {
         first.send(Job::With(Box::new(|_| {
             // More than the ring to core 0 holds: the news of the end waits behind it.
             for _ in 0..2000 {
-                service::stop(":0100000000000000".parse().expect("well formed"));
+                service::stop(
+                    ":0100000000000000".parse::<service::ServiceId>().expect("well formed"),
+                );
                 drop(spawn(async { service::on(0, || ()).await }));
             }
         })))?;

@@ -20,7 +20,7 @@ fn the_defaults_of_every_profile_go_together() {
 
 #[test]
 fn values_that_contradict_each_other_are_refused_in_one_sentence() {
-    let cases: [(&[(&str, &str)], &str); 7] = [
+    let cases: [(&[(&str, &str)], &str); 9] = [
         (
             &[("SKYRING_FRAME_BYTES_MAX", "256m")],
             "SKYRING_SEND_QUEUE_BYTES_MAX=8m (default) cannot hold one frame with its header of \
@@ -60,6 +60,16 @@ fn values_that_contradict_each_other_are_refused_in_one_sentence() {
             "SKYRING_CONNECTIONS_PER_IP_MAX=11 never takes effect beside \
              SKYRING_CONNECTIONS_MAX=10: lower the first",
         ),
+        (
+            &[("SKYRING_BURST", "5"), ("SKYRING_RATE_PER_IP", "1")],
+            "SKYRING_BURST=5 never takes effect beside \
+             SKYRING_RATE=unlimited (default): set the second, too",
+        ),
+        (
+            &[("SKYRING_BURST_PER_IP", "5"), ("SKYRING_RATE", "1")],
+            "SKYRING_BURST_PER_IP=5 never takes effect beside \
+             SKYRING_RATE_PER_IP=unlimited (default): set the second, too",
+        ),
     ];
     for (pairs, sentence) in cases {
         let error = config(pairs).check().unwrap_err();
@@ -69,13 +79,15 @@ fn values_that_contradict_each_other_are_refused_in_one_sentence() {
 
 #[test]
 fn values_at_the_edge_of_a_contradiction_pass() {
-    let edges: [&[(&str, &str)]; 6] = [
+    let edges: [&[(&str, &str)]; 8] = [
         &[("SKYRING_FRAME_BYTES_MAX", "256m"), ("SKYRING_SEND_QUEUE_BYTES_MAX", "257m")],
         &[("SKYRING_SEND_WARN_BYTES", "8m")],
         &[("SKYRING_RECEIVE_BYTES_MAX", "64k")],
         &[("SKYRING_POOL_BLOCKS", "32768"), ("SKYRING_POOL_BLOCK_BYTES", "128k")],
         &[("SKYRING_POOL_LENT_MAX", "256")],
         &[("SKYRING_CONNECTIONS_MAX", "10"), ("SKYRING_CONNECTIONS_PER_IP_MAX", "10")],
+        &[("SKYRING_RATE", "1"), ("SKYRING_BURST", "1000000000")],
+        &[("SKYRING_RATE_PER_IP", "1"), ("SKYRING_BURST_PER_IP", "1000000000")],
     ];
     for pairs in edges {
         let config = config(pairs);

@@ -15,7 +15,7 @@ pub(crate) mod sockets;
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
@@ -60,7 +60,6 @@ pub(crate) struct Ring {
     /// Operations whose last completion has not come.
     in_flight: u32,
     closing: bool,
-    started: Instant,
     random: u64,
 }
 
@@ -86,7 +85,6 @@ impl Ring {
             lazy: Vec::new(),
             in_flight: 0,
             closing: false,
-            started: Instant::now(),
             random: u64::from_ne_bytes(seed),
         };
         this.arm_bell();
@@ -97,9 +95,11 @@ impl Ring {
         self.bell.clone()
     }
 
-    /// Time since the ring was opened.
+    /// Time since the first ring of the process asked. All cores count from the same moment: what
+    /// limits and bans remember on one is looked at on others.
     pub(crate) fn now(&self) -> Now {
-        Now::from_nanos(self.started.elapsed().as_nanos() as u64)
+        static START: OnceLock<Instant> = OnceLock::new();
+        Now::from_nanos(START.get_or_init(Instant::now).elapsed().as_nanos() as u64)
     }
 
     /// Time that the calling thread has had a processor.

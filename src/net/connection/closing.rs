@@ -12,10 +12,9 @@ use crate::reactor::{Alarm, Expire};
 /// How long a closed connection waits for its peer's end, so that a close with unread input does
 /// not turn into a reset that destroys the last output (RFC 1122, 4.2.2.13).
 pub(super) const LINGER: Duration = Duration::from_secs(2);
-/// How often a closing connection looks whether its peer still takes something of the queue.
-const FLUSH_LOOK: Duration = Duration::from_secs(1);
-/// After so many looks in a row that found nothing taken the peer is given up.
-const FLUSH_LOOKS_MAX: u8 = 10;
+/// How often in `SKYRING_WRITE_TIMEOUT` a closing connection looks whether its peer still takes
+/// something of the queue. After so many looks in a row that found nothing taken it is given up.
+const FLUSH_LOOKS: u8 = 10;
 
 impl Connection {
     /// Sends what is queued, then closes. Input is discarded from now on.
@@ -26,7 +25,7 @@ impl Connection {
             self.mark_dirty();
             if !self.output.borrow().is_empty() {
                 self.flush_mark.set(self.flush_progress());
-                self.set_timer(FLUSH_LOOK);
+                self.set_timer(self.flush_look());
             }
         }
     }
@@ -41,13 +40,17 @@ impl Connection {
         (self.bytes_sent.get(), unsent.unwrap_or(0))
     }
 
+    fn flush_look(&self) -> Duration {
+        self.reactor.settings.write_timeout / u32::from(FLUSH_LOOKS)
+    }
+
     /// Looks after the flush of a closing connection. Whether its peer is to be given up.
     fn is_flush_stalled(self: &Rc<Self>) -> bool {
         let progress = self.flush_progress();
         let stood_still = self.flush_mark.replace(progress) == progress;
         let stalls = if stood_still { self.flush_stalls.get() + 1 } else { 0 };
         self.flush_stalls.set(stalls);
-        stalls >= FLUSH_LOOKS_MAX
+        stalls >= FLUSH_LOOKS
     }
 
     /// Closes at once; what is queued is dropped, and the peer sees a reset.
@@ -122,7 +125,7 @@ impl Expire for Connection {
         match self.life.get() {
             Life::Closing if !self.write_ended.get() => {
                 if !self.is_flush_stalled() {
-                    return self.set_timer(FLUSH_LOOK);
+                    return self.set_timer(self.flush_look());
                 }
                 // The peer takes nothing: what waited is lost, and it shall know.
                 self.fail_writes(Errno::TIMEDOUT);

@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::driver::Driver;
 use crate::driver::sim::{Faults, Kernel, World};
 use crate::memory::pool::Pool;
+use crate::reactor::number::Number;
 
 const SLOTS: usize = 4;
 const OUTBOX: usize = 3;
@@ -39,7 +40,10 @@ impl Letter<Rc<Reactor>> for Bad {
 fn cores(count: usize) -> Vec<Rc<Reactor>> {
     OPENED.take();
     let config = Config::new().cores(count).fabric_slots(SLOTS as u32).fabric_max(OUTBOX as u32);
-    let shared = Arc::new(Shared::new(1, config.resolve().expect("a valid configuration")));
+    let shared = Arc::new(Shared::new(
+        Number::take().expect("there is one"),
+        config.resolve().expect("a valid configuration"),
+    ));
     let world = World::new(1, Faults::default());
     let core = |index| {
         let pool = Pool::new(2, 4096, 1);

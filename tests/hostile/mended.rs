@@ -1,4 +1,4 @@
-//! What is known to be wrong still; each says what would set it right.
+//! What was wrong once.
 
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
@@ -23,7 +23,6 @@ impl Service for Weary {
 }
 
 #[test]
-#[ignore = "it goes on until it waits: Port::next must not return to a task that was killed"]
 fn a_service_that_kills_itself_handles_no_other_message() {
     on_cores(1, || async {
         let log = Log::default();
@@ -65,7 +64,6 @@ impl Service for Asker {
 }
 
 #[test]
-#[ignore = "letters in the outbox for a core that has ended lie there: Fabric::flush must drop them"]
 fn what_spilled_for_a_core_that_ends_errs_at_once() {
     quietly();
     let (sender, outcomes) = std::sync::mpsc::channel();
@@ -92,7 +90,6 @@ impl Service for Giver {
 }
 
 #[test]
-#[ignore = "numbers of engines, places and sequences come again: begin sequences where none was"]
 fn a_reply_of_an_engine_that_is_gone_answers_nobody_else() {
     quietly();
     let (sender, replies) = sync_channel(1);
@@ -138,7 +135,6 @@ fn a_reply_of_an_engine_that_is_gone_answers_nobody_else() {
 }
 
 #[test]
-#[ignore = "addresses of an engine are given again 255 engines later: begin generations anew"]
 fn an_address_reaches_no_service_of_a_later_engine() {
     quietly();
     let mut first: Option<Address<Job>> = None;
