@@ -17,7 +17,7 @@ use super::reason::Reason;
 use super::table::Services;
 use super::tell::tell;
 use crate::error::Result;
-use crate::guard::message;
+use crate::guard::{discard, message};
 use crate::reactor::kind::Kind;
 use crate::reactor::{Reactor, guarded};
 
@@ -162,7 +162,9 @@ async fn handle<S: Service>(
             }
             Err(panic) => {
                 port.reactor().metrics.panics.add(1);
-                Poll::Ready(Err(Reason::Panicked(message(&*panic).into())))
+                let reason = Reason::Panicked(message(&*panic).into());
+                discard(panic);
+                Poll::Ready(Err(reason))
             }
         }
     })
