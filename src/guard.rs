@@ -18,8 +18,16 @@ pub(crate) fn caught<R>(what: &str, body: impl FnOnce() -> R) -> Option<R> {
 #[cold]
 fn report(what: &str, panic: Box<dyn Any + Send>) {
     tracing::error!(message = message(&*panic), "{what}");
-    // The payload is the user's, too. What it throws when it is dropped is given up.
-    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+    discard(panic);
+}
+
+/// Drops what a panic threw. That is the user's, too, and what it throws in turn is given up, unless
+/// it is a text.
+pub(crate) fn discard(panic: Box<dyn Any + Send>) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic)))
+        && !again.is::<&str>()
+        && !again.is::<String>()
+    {
         std::mem::forget(again);
     }
 }

@@ -156,14 +156,12 @@ impl Fabric {
             return;
         }
         reactor.metrics.fabric_spilled.add(self.spilled.take());
-        let mut stuck = Vec::new();
-        loop {
-            // What is dropped for a core that has ended may send, too.
-            let touched = self.touched.take();
-            if touched.is_empty() {
-                break;
-            }
-            stuck.extend(touched.into_iter().filter(|&place| self.flush_peer(place, reactor)));
+        let mut stuck = self.touched.take();
+        stuck.retain(|&place| self.flush_peer(place, reactor));
+        // What is dropped for a core that has ended may have sent more.
+        while !self.touched.borrow().is_empty() {
+            let late = self.touched.take();
+            stuck.extend(late.into_iter().filter(|&place| self.flush_peer(place, reactor)));
         }
         self.touched.replace(stuck);
         self.stuck.set(!self.touched.borrow().is_empty());

@@ -20,7 +20,7 @@ use super::table::Door;
 use super::tell::tell;
 use super::timer::{self, Timer};
 use crate::clock::Now;
-use crate::guard::message;
+use crate::guard::{discard, message};
 use crate::reactor::kind::Kind;
 
 /// A service as its own handlers see it: its names, its timers and forks, whom it watches, and the
@@ -238,7 +238,11 @@ impl<S: Service> Context<S> {
                 let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(task)));
                 match polled {
                     Ok(polled) => polled.map(|output| Ok(output.into())),
-                    Err(panic) => Poll::Ready(Err(Reason::Panicked(message(&*panic).into()))),
+                    Err(panic) => {
+                        let reason = Reason::Panicked(message(&*panic).into());
+                        discard(panic);
+                        Poll::Ready(Err(reason))
+                    }
                 }
             });
             fork.end(outcome.await);

@@ -16,7 +16,7 @@ use super::reason::Reason;
 use super::table::Services;
 use super::tell::tell;
 use crate::error::{Error, Result};
-use crate::guard::message;
+use crate::guard::{discard, message};
 use crate::reactor::kind::Kind;
 use crate::reactor::{Reactor, guarded};
 
@@ -134,7 +134,9 @@ fn live<S: Service>(mut life: Life<S>) -> impl Future<Output = ()> {
                 services.set_current(before);
                 polled.unwrap_or_else(|panic| {
                     port.reactor().metrics.panics.add(1);
-                    Poll::Ready(Reason::Panicked(message(&*panic).into()))
+                    let reason = Reason::Panicked(message(&*panic).into());
+                    discard(panic);
+                    Poll::Ready(reason)
                 })
             })
             .await
