@@ -102,8 +102,15 @@ where
         let key = services.calls.begin(&reactor, cx.waker(), self.timeout);
         let reply = Reply::new(reactor.shared.engine, reactor.index, key);
         // Before it is sent: dropping the call forgets it, should `ask` panic.
-        self.state = State::Waiting(reactor.clone(), key);
-        ask(reply).inspect_err(|_| reactor.metrics.calls_refused.add(1))
+        self.state = State::Waiting(reactor, key);
+        ask(reply).inspect_err(|_| self.count_refused())
+    }
+
+    #[cold]
+    fn count_refused(&self) {
+        if let State::Waiting(reactor, _) = &self.state {
+            reactor.metrics.calls_refused.add(1);
+        }
     }
 }
 
