@@ -308,6 +308,18 @@ async fn crossbeam_stream(best: &mut Batches) -> Result<()> {
     .await
 }
 
+/// As threads use it that have something else to do: both ends wait.
+async fn waiting_stream(best: &mut Batches) -> Result<()> {
+    let (sender, receiver) = crossbeam::channel::bounded(IN_FLIGHT as usize);
+    let far = move || (0..MESSAGES).for_each(|_| drop(receiver.recv()));
+    beside(far, || {
+        let start = Instant::now();
+        (0..MESSAGES).for_each(|n| sender.send(Work::Number(n)).expect("the receiver lives"));
+        best.take(start, MESSAGES);
+    })
+    .await
+}
+
 async fn tokio_stream(best: &mut Batches) -> Result<()> {
     let (sender, mut receiver) = tokio::sync::mpsc::channel(IN_FLIGHT as usize);
     let far = move || {
@@ -339,15 +351,18 @@ async fn spinning() -> Result<()> {
     report("call, both cores spin", &call, "round trip of bare rings", &bare);
 
     let sink = service::spawn_on(1, Sink::default).await?;
-    let [mut ours, mut bare, mut channel, mut tokio] = [const { Batches(Vec::new()) }; 4];
+    let [mut ours, mut bare, mut channel, mut waiting, mut tokio] =
+        [const { Batches(Vec::new()) }; 5];
     for _ in 0..ROUNDS {
         stream(sink, MESSAGES, Work::Number, &mut ours).await?;
         bare_stream(&mut bare).await?;
         crossbeam_stream(&mut channel).await?;
+        waiting_stream(&mut waiting).await?;
         tokio_stream(&mut tokio).await?;
     }
     report("message, sent and handled", &ours, "bare ring", &bare);
-    report("", &ours, "crossbeam-channel, bounded", &channel);
+    report("", &ours, "crossbeam-channel, spinning", &channel);
+    report("", &ours, "crossbeam-channel, send and recv", &waiting);
     report("", &ours, "tokio::sync::mpsc, bounded", &tokio);
     println!("{:<30} {:>7.1} M messages/s", "", 1e3 / ours.best());
     payloads(sink).await
