@@ -3,7 +3,7 @@
 use std::any::type_name;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -155,7 +155,7 @@ fn serve<S: Service>(service: &mut S, cx: &Context<S>) -> impl Future<Output = R
         cx.port().mark_started();
         loop {
             // What was received is moved on before anything waits, so that the task holds a message
-            // once: in its handler. What is rare waits in a box, and takes no room before.
+            // once: in its handler.
             let news = loop {
                 if cx.is_stopping() {
                     break News::Exit(Reason::Stopped);
@@ -168,19 +168,32 @@ fn serve<S: Service>(service: &mut S, cx: &Context<S>) -> impl Future<Output = R
                     return failed(error);
                 }
             };
-            let reason = match news {
-                News::Exit(reason) => reason,
-                News::Down(down) => match Box::pin(service.down(*down, cx)).await {
-                    Ok(()) => continue,
-                    Err(error) => return failed(error),
-                },
-            };
-            if !matches!(reason, Reason::Panicked(_)) {
-                Box::pin(service.stopped(&reason, cx)).await;
+            // Boxed, the news with it: what is rare takes no room before.
+            if let Some(reason) = hear(service, news, cx).await {
+                return reason;
             }
-            return reason;
         }
     }
+}
+
+/// Handles what the control lane brings beside messages. Some reason is the end.
+#[cold]
+fn hear<'a, S: Service>(
+    service: &'a mut S,
+    news: News,
+    cx: &'a Context<S>,
+) -> Pin<Box<dyn Future<Output = Option<Reason>> + 'a>> {
+    Box::pin(async move {
+        match news {
+            News::Down(down) => service.down(*down, cx).await.err().map(failed),
+            News::Exit(reason) => {
+                if !matches!(reason, Reason::Panicked(_)) {
+                    service.stopped(&reason, cx).await;
+                }
+                Some(reason)
+            }
+        }
+    })
 }
 
 #[cold]
