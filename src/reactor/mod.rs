@@ -14,6 +14,7 @@ pub(crate) mod engine;
 mod extension;
 pub(crate) mod fabric;
 mod inbox;
+mod join;
 pub(crate) mod kind;
 mod listening;
 mod metrics;
@@ -49,13 +50,13 @@ use crate::memory::wheel::Wheel;
 pub use self::banning::{ban, unban};
 use self::busy::Stopwatch;
 pub(crate) use self::extension::{Extension, Stand};
+pub use self::join::{JoinError, JoinHandle};
 use self::kind::{Cache, Kind};
 pub(crate) use self::metrics::Count;
 pub use self::metrics::Metrics;
 use self::metrics::{Counts, Gauges};
 pub(crate) use self::stop::Ended;
 pub use self::stop::stopping;
-pub use self::task::{JoinError, JoinHandle};
 pub(crate) use self::task::{Waiter, guarded};
 pub use self::timer::{Elapsed, Sleep, Within, sleep, within};
 
@@ -382,7 +383,7 @@ pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
 where
     F: Future + 'static,
 {
-    task::spawn(&Reactor::current(), Location::caller(), future)
+    join::spawn(&Reactor::current(), Location::caller(), future)
 }
 
 /// The time at the beginning of this turn, from a start that all cores of the process share. In a

@@ -61,6 +61,7 @@ mod supervise;
 mod table;
 mod tell;
 mod timer;
+mod unique;
 
 use std::future::ready;
 
@@ -74,7 +75,7 @@ pub use self::group::{Group, Shared};
 pub use self::life::spawn;
 pub use self::local::Local;
 pub use self::mailbox::Undelivered;
-pub use self::names::{NameError, bind, bind_local, find, find_local, unique};
+pub use self::names::{NameError, bind, bind_local, find, find_local};
 pub use self::notify::{Notify, Wait};
 pub use self::reason::{Down, Reason};
 pub use self::remote::{crosses_in_place, on, spawn_balanced, spawn_on};
@@ -83,6 +84,7 @@ pub use self::started::started;
 pub use self::supervise::{AddError, Child, Restart, StartError, Supervise, Supervisor};
 pub use self::tell::{kill, stop};
 pub use self::timer::Timer;
+pub use self::unique::unique;
 
 use crate::error::Result;
 
