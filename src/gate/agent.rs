@@ -6,6 +6,7 @@ use std::io;
 
 use super::client::Client;
 use crate::error::Result;
+use crate::limit::RetryAfter;
 use crate::memory::frame::Frame;
 use crate::net::output::Backlog;
 use crate::wire::FrameError;
@@ -64,6 +65,10 @@ pub enum Disconnect {
     Failed(io::Error),
     /// The client broke the framing.
     Malformed(FrameError),
+    /// The client sent faster than `SKYRING_RATE`, or its address than `SKYRING_RATE_PER_IP`.
+    TooFast(RetryAfter),
+    /// No frame was whole within `SKYRING_HANDSHAKE`.
+    Silent,
     /// The connection was closed from this side: [`Client::close`], or a full send queue.
     Closed,
     /// The engine stops.
@@ -76,6 +81,8 @@ impl fmt::Display for Disconnect {
             Disconnect::Ended => f.write_str("the client ended the connection"),
             Disconnect::Failed(error) => write!(f, "the connection broke: {error}"),
             Disconnect::Malformed(error) => write!(f, "the client broke the framing: {error}"),
+            Disconnect::TooFast(retry) => write!(f, "the client sent too fast: {retry}"),
+            Disconnect::Silent => f.write_str("no frame came within SKYRING_HANDSHAKE"),
             Disconnect::Closed => f.write_str("the connection was closed from this side"),
             Disconnect::Stopping => f.write_str("the engine stops"),
         }

@@ -11,6 +11,7 @@ mod agent;
 mod client;
 mod cutter;
 mod listen;
+mod pace;
 mod session;
 
 use std::fmt;

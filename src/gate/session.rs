@@ -10,11 +10,12 @@ use rustix::io::Errno;
 use super::agent::{Agent, Disconnect};
 use super::client::Client;
 use super::cutter::{Cut, Cutter};
+use super::pace::Pace;
 use crate::memory::frame::Frame;
 use crate::net::connection::{Connection, Receiver};
 use crate::net::output::Backlog;
 use crate::reactor::kind::Kind;
-use crate::reactor::{Reactor, guarded};
+use crate::reactor::{Alarm, Expire, Reactor, guarded};
 use crate::service::local::Local;
 use crate::service::mailbox::{Deliver, Mailbox, Undelivered};
 use crate::wire::Framing;
@@ -56,6 +57,10 @@ struct Session<M> {
     /// Where the send queue stands, when the agent was not told yet.
     backlog: Cell<Option<Backlog>>,
     ended: Cell<bool>,
+    /// A frame was whole.
+    greeted: Cell<bool>,
+    /// What limits the client's rate, if anything does.
+    pace: Option<Box<Pace>>,
 }
 
 /// Starts the agent of a fresh connection and turns its reads on.
@@ -78,7 +83,14 @@ pub(super) fn start<A, M>(
         fresh_bytes_max: FRESH_BYTES_MAX.min(reactor.settings.send_queue_bytes_max / 2),
         backlog: Cell::new(None),
         ended: Cell::new(false),
+        greeted: Cell::new(false),
+        pace: Pace::of(&connection),
     });
+    let handshake = reactor.settings.handshake;
+    if !handshake.is_zero() {
+        let late: Weak<Session<M>> = Rc::downgrade(&session);
+        reactor.set_timer(handshake, Alarm::Hook(late));
+    }
     let client = Client::new(connection.clone(), framing);
     let door: Weak<Session<M>> = Rc::downgrade(&session);
     let kind = Kind::of(&reactor, type_name::<A>());
@@ -227,6 +239,16 @@ impl<M: 'static> Session<M> {
                 return Some(Event::Ended(Disconnect::Malformed(error)));
             }
         };
+        self.greeted.set(true);
+        if let Some(pace) = &self.pace
+            && let Err(retry) = pace.take(self.connection.reactor.now())
+        {
+            metrics.too_fast.add(1);
+            metrics.frames_undelivered.add(1);
+            self.ended.set(true);
+            self.connection.pause();
+            return Some(Event::Ended(Disconnect::TooFast(retry)));
+        }
         metrics.frames.add(1);
         Some(Event::Frame(frame))
     }
@@ -270,6 +292,17 @@ impl<M: 'static> Session<M> {
     fn end(&self, why: Disconnect) {
         if !self.ended.replace(true) {
             self.mailbox.push_control(Input::Ended(Box::new(why)));
+        }
+    }
+}
+
+/// The time for the first frame is over.
+impl<M: 'static> Expire for Session<M> {
+    fn expire(self: Rc<Self>) {
+        if !self.greeted.get() && !self.ended.get() {
+            self.connection.reactor.metrics.silent.add(1);
+            self.connection.pause();
+            self.end(Disconnect::Silent);
         }
     }
 }

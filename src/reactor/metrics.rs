@@ -133,6 +133,10 @@ metrics! {
     idled,
     /// Connections closed because their send queue reached its cap.
     kicked,
+    /// Connections closed because their peer, or its address, sent too fast.
+    too_fast,
+    /// Connections closed because no frame was whole within `SKYRING_HANDSHAKE`.
+    silent,
     /// Connections closed because their peer broke the framing.
     malformed,
     /// Bytes received.

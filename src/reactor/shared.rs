@@ -16,6 +16,7 @@ use crate::config::Settings;
 use crate::error::Result;
 use crate::limit::quota::Quota;
 use crate::limit::{Bans, Prefixes};
+use crate::limit::{Limit, Rates};
 
 /// What a set-up hook is told about the core it runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) quota: Arc<Quota>,
     /// Who may not connect.
     pub(crate) bans: Bans,
+    /// By address: how fast its clients may send.
+    pub(crate) rates: Rates,
     pub(crate) blocking: Arc<Blocking>,
     pub(crate) listening: Listening,
     /// By core: where other threads reach it. Set when the core has been made.
@@ -65,6 +68,7 @@ impl Shared {
                 Prefixes::of(&settings),
             ),
             bans: Bans::new(settings.bans_max as usize),
+            rates: Rates::new(Limit::per_ip(&settings), settings.rate_ips_max as usize),
             blocking: Blocking::new(settings.blocking_threads),
             listening: Listening::default(),
             rings: Rings::new(cores, settings.fabric_slots as usize),
