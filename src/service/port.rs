@@ -230,6 +230,8 @@ impl<M: 'static> Port<M> {
             let event = self.extra.borrow_mut().as_mut()?.control.pop_front()?;
             return Some(match event {
                 Control::Message(message) => Event::Message(message),
+                // The watch was ended while the news waited.
+                Control::Down(down) if !self.unwatch(down.service) => continue,
                 Control::Down(down) => Event::News(News::Down(down)),
                 Control::Exit(reason) => Event::News(News::Exit(reason)),
                 Control::Tick(tick) => match tick.make() {
@@ -320,7 +322,7 @@ impl<M: 'static> Door for Port<M> {
             Signal::Unlink(other) => _ = self.with_extra(|extra| extra.links.remove(&other)),
             Signal::Down(down) => {
                 // Not watched any more: the news crossed the order to forget.
-                if self.with_extra(|extra| extra.watched.remove(&down.service)) {
+                if self.with_extra(|extra| extra.watched.contains(&down.service)) {
                     self.push_control(Control::Down(down));
                 }
             }

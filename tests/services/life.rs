@@ -105,6 +105,41 @@ fn a_watch_that_was_ended_is_silent() {
     });
 }
 
+/// Ends its watch while the news of the end waits behind what it handles.
+struct Fickle;
+
+impl Service for Fickle {
+    type Message = Address<Count>;
+
+    async fn handle(&mut self, counter: Address<Count>, cx: &Context<Self>) -> Result<()> {
+        cx.watch(counter);
+        settle().await;
+        service::kill(counter);
+        settle().await;
+        cx.unwatch(counter);
+        Ok(())
+    }
+
+    async fn down(&mut self, down: Down, _: &Context<Self>) -> Result<()> {
+        panic!("it does not watch any more: {down:?}");
+    }
+}
+
+#[test]
+fn news_that_wait_when_their_watch_is_ended_are_not_told() {
+    simulated(|| async {
+        for core in [0, 1] {
+            let fickle = service::spawn(Fickle)?;
+            let end = service::ended(fickle)?;
+            fickle.send(counter_on(core).await?)?;
+            sleep(Duration::from_secs(1)).await;
+            service::stop(fickle);
+            assert_eq!(end.await.reason, Reason::Stopped);
+        }
+        Ok(())
+    });
+}
+
 #[test]
 fn linked_services_fail_together_and_part_in_peace() {
     simulated(|| async {
