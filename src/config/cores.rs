@@ -3,8 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Cores, or reactors, that one engine has at most.
+/// Numbers of cores that can be named: below this.
 pub(crate) const CORES_MAX: usize = 1024;
+/// Reactors that one engine has at most: a core's place has eight bits in a service's address.
+pub(crate) const REACTORS_MAX: usize = 256;
 
 /// The cores that run a reactor.
 ///
@@ -27,7 +29,7 @@ pub enum Cores {
     /// What the affinity mask and the cgroup's quota allow.
     #[default]
     Auto,
-    /// So many reactors, 1 to 1024.
+    /// So many reactors, 1 to 256.
     Count(usize),
     /// One reactor on each of these cores, in this order, none twice.
     List(Vec<usize>),
@@ -41,16 +43,23 @@ impl Cores {
             Self::Count(0) => Err("a single number is a count of cores and at least 1; \
                                    for the core 0 alone write 0-0"
                 .into()),
-            Self::Count(n) if *n > CORES_MAX => Err(format!("more than {CORES_MAX} cores")),
+            Self::Count(n) if *n > REACTORS_MAX => Err(too_many()),
             Self::Count(_) => Ok(()),
             Self::List(list) => check_list(list),
         }
     }
 }
 
+fn too_many() -> String {
+    format!("an engine has {REACTORS_MAX} reactors at most; start two engines for more")
+}
+
 fn check_list(list: &[usize]) -> Result<(), String> {
     if list.is_empty() {
         return Err("a list of cores names at least one".into());
+    }
+    if list.len() > REACTORS_MAX {
+        return Err(too_many());
     }
     let mut seen = [false; CORES_MAX];
     for &core in list {
@@ -109,8 +118,8 @@ fn list(text: &str) -> Result<Vec<usize>, String> {
         if last >= CORES_MAX {
             return Err(format!("core {last} is beyond the last one, {}", CORES_MAX - 1));
         }
-        if cores.len() > CORES_MAX {
-            return Err(format!("more than {CORES_MAX} cores"));
+        if cores.len() > REACTORS_MAX {
+            return Err(too_many());
         }
         cores.extend(first..=last);
     }
@@ -165,16 +174,17 @@ mod tests {
 
     #[test]
     fn lists_and_counts_read_as_written() {
-        let cases: [(&str, Cores); 9] = [
+        let cases: [(&str, Cores); 10] = [
             ("auto", Cores::Auto),
             ("1", Cores::Count(1)),
             (" 4 ", Cores::Count(4)),
-            ("1024", Cores::Count(1024)),
+            ("256", Cores::Count(256)),
             ("0-0", Cores::from([0])),
             ("0-3", Cores::from([0, 1, 2, 3])),
             ("0,2-3", Cores::from([0, 2, 3])),
             ("3,1", Cores::from([3, 1])),
             ("1023-1023", Cores::from([1023])),
+            ("0-255", Cores::List((0..256).collect())),
         ];
         for (text, cores) in cases {
             assert_eq!(text.parse(), Ok(cores), "{text}");
@@ -186,7 +196,8 @@ mod tests {
         let cases = [
             ("", "not a choice"),
             ("0", "write 0-0"),
-            ("1025", "more than 1024"),
+            ("257", "256 reactors at most"),
+            ("0-256", "256 reactors at most"),
             ("-1", "not a choice"),
             ("3-0", "write 0-3"),
             ("0,0", "core 0 is named twice"),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::cores::Cores;
+use super::cores::{Cores, REACTORS_MAX};
 use super::host::Host;
 use super::value::{Profile, Value};
 
@@ -51,7 +51,9 @@ impl Take for u32 {
 impl Take for Vec<usize> {
     fn take(value: &Value, ground: &Ground<'_>) -> Self {
         match value {
-            Value::Cores(Cores::Auto) => ground.host.cores_auto().to_vec(),
+            Value::Cores(Cores::Auto) => {
+                ground.host.cores_auto().iter().copied().take(REACTORS_MAX).collect()
+            }
             Value::Cores(Cores::Count(n)) => {
                 ground.host.cores.iter().copied().cycle().take(*n).collect()
             }
