@@ -237,8 +237,11 @@ impl<T: Send + Sync + 'static> Letter<Rc<Reactor>> for Publish<T> {
         for core in cores.into_iter().flatten() {
             let hand_out = HandOut { group, value: value.clone() };
             if post::message(group.engine(), core, hand_out).is_err() {
-                reactor.metrics.messages_undelivered.add(1);
-                tracing::warn!(core, "a broadcast did not reach the members on a core that lags");
+                let lost = &reactor.metrics.messages_undelivered;
+                lost.add(1);
+                if lost.value().is_power_of_two() {
+                    tracing::warn!(core, "broadcasts do not reach the members on a core that lags");
+                }
             }
         }
     }
