@@ -9,7 +9,7 @@
 
 mod agent;
 mod client;
-mod cutter;
+
 mod listen;
 mod pace;
 mod session;

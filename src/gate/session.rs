@@ -9,10 +9,11 @@ use rustix::io::Errno;
 
 use super::agent::{Agent, Disconnect};
 use super::client::Client;
-use super::cutter::{Cut, Cutter};
+
 use super::pace::Pace;
 use crate::memory::frame::Frame;
 use crate::net::connection::{Connection, Receiver};
+use crate::net::cutter::{Cut, Cutter};
 use crate::net::output::Backlog;
 use crate::reactor::kind::Kind;
 use crate::reactor::{Alarm, Expire, Reactor, guarded};

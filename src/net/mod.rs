@@ -65,6 +65,7 @@
 pub(crate) mod acceptor;
 mod connect;
 pub(crate) mod connection;
+pub(crate) mod cutter;
 mod datagram;
 mod error;
 mod inlet;

@@ -6,7 +6,7 @@ use crate::wire::{FrameError, Framing, Step};
 
 /// The framing state of one connection.
 #[derive(Debug)]
-pub(super) struct Cutter {
+pub(crate) struct Cutter {
     framing: Framing,
     frame_bytes_max: usize,
     /// The beginning of a frame whose end has not come; at most one frame with its encoding.
@@ -19,7 +19,7 @@ pub(super) struct Cutter {
 
 /// One step of cutting.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Cut {
+pub(crate) enum Cut {
     /// A frame in place.
     Frame(Frame),
     /// A frame that spanned receives and was joined by a copy.
@@ -29,7 +29,7 @@ pub(super) enum Cut {
 }
 
 impl Cutter {
-    pub(super) fn new(framing: Framing, frame_bytes_max: usize) -> Cutter {
+    pub(crate) fn new(framing: Framing, frame_bytes_max: usize) -> Cutter {
         Cutter { framing, frame_bytes_max, partial: Vec::new(), scanned: 0, needed: 0 }
     }
 
@@ -38,7 +38,7 @@ impl Cutter {
     /// # Errors
     /// The peer broke the framing; nothing can be cut from here on.
     #[inline]
-    pub(super) fn next(&mut self, bytes: &Frame, at: &mut usize) -> Result<Cut, FrameError> {
+    pub(crate) fn next(&mut self, bytes: &Frame, at: &mut usize) -> Result<Cut, FrameError> {
         if !self.partial.is_empty() {
             return self.join(bytes, at);
         }
