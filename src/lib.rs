@@ -84,6 +84,7 @@
 //! of [`Engine::setup`], a task, an agent or a service. What needs a reactor and finds none panics,
 //! and says so.
 
+mod client;
 mod clock;
 pub mod config;
 pub mod doctor;
@@ -102,10 +103,13 @@ pub mod service;
 pub mod sim;
 pub mod wire;
 
+pub use client::{Client, ClientId, Disconnect, Frames};
 pub use config::Config;
 pub use driver::operation::SocketAddress;
 pub use error::{Error, Result, SendError};
-pub use gate::{Agent, Client, ClientId, Disconnect, Gate, GateBuilder, Listen};
+pub use gate::{
+    Agent, Gate, GateBuilder, GateCommand, GateContext, GateEvent, GateServer, Listen, Serving,
+};
 pub use memory::chain::Payload;
 pub use memory::frame::Frame;
 pub use net::output::Backlog;

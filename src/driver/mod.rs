@@ -30,6 +30,20 @@ pub(crate) enum Driver {
     Sim(Box<sim::Kernel>),
 }
 
+impl Driver {
+    /// Whether its descriptors are the simulation's.
+    pub(crate) fn is_simulated(&self) -> bool {
+        matches!(self, Driver::Sim(_))
+    }
+}
+
+/// Closes a socket that no core has any more. A simulated one went with its core.
+pub(crate) fn abandon(socket: Descriptor, is_simulated: bool) {
+    if !is_simulated {
+        uring::sockets::abandon(socket);
+    }
+}
+
 /// Calls the same method of whichever kernel it is.
 macro_rules! each {
     ($driver:expr, $kernel:ident => $call:expr) => {

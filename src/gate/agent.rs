@@ -1,15 +1,11 @@
 //! What a user writes for one client.
 
-use std::fmt;
 use std::future::{Future, ready};
-use std::io;
 
-use super::client::Client;
+use crate::client::{Client, Disconnect};
 use crate::error::Result;
-use crate::limit::RetryAfter;
 use crate::memory::frame::Frame;
 use crate::net::output::Backlog;
-use crate::wire::FrameError;
 
 /// Serves one client, on the core where its connection arrived: one event at a time, in order.
 ///
@@ -52,39 +48,5 @@ pub trait Agent<M: 'static = ()>: 'static {
     fn disconnected(&mut self, client: &Client, why: Disconnect) -> impl Future<Output = ()> {
         let _ = (client, why);
         ready(())
-    }
-}
-
-/// Why no more frames come from a client.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Disconnect {
-    /// The client ended its side, in order.
-    Ended,
-    /// The connection broke.
-    Failed(io::Error),
-    /// The client broke the framing.
-    Malformed(FrameError),
-    /// The client sent faster than `SKYRING_RATE`, or its address than `SKYRING_RATE_PER_IP`.
-    TooFast(RetryAfter),
-    /// No frame was whole within `SKYRING_HANDSHAKE`.
-    Silent,
-    /// The connection was closed from this side: [`Client::close`], or a full send queue.
-    Closed,
-    /// The engine stops.
-    Stopping,
-}
-
-impl fmt::Display for Disconnect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Disconnect::Ended => f.write_str("the client ended the connection"),
-            Disconnect::Failed(error) => write!(f, "the connection broke: {error}"),
-            Disconnect::Malformed(error) => write!(f, "the client broke the framing: {error}"),
-            Disconnect::TooFast(retry) => write!(f, "the client sent too fast: {retry}"),
-            Disconnect::Silent => f.write_str("no frame came within SKYRING_HANDSHAKE"),
-            Disconnect::Closed => f.write_str("the connection was closed from this side"),
-            Disconnect::Stopping => f.write_str("the engine stops"),
-        }
     }
 }

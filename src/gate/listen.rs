@@ -87,27 +87,31 @@ impl Door {
     }
 
     /// Opens the place on this core.
-    pub(super) fn open(&self, reactor: &Rc<Reactor>, core: &Core, on: OnAccept) -> Result<()> {
+    pub(super) fn open(
+        &self,
+        reactor: &Rc<Reactor>,
+        core: &Core,
+        on: OnAccept,
+    ) -> Result<Vec<Rc<Acceptor>>> {
         let shared = core.count > 1;
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         let listen = self.listen.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(listen) = listen {
-            *opened = open_first(reactor, listen, shared, &on)?;
-            return Ok(());
+            let acceptors;
+            (*opened, acceptors) = open_first(reactor, listen, shared, &on)?;
+            return Ok(acceptors);
         }
-        for place in opened.iter() {
-            match place {
-                Opened::Own(address) => {
-                    drop(Acceptor::open(reactor, address, shared, Some(on.clone()))?)
-                }
+        let open = |place: &Opened| {
+            Ok(match place {
+                Opened::Own(address) => Acceptor::open(reactor, address, shared, Some(on.clone()))?,
                 Opened::Common(socket, address) => {
                     let copy = reactor.driver(|driver| driver.duplicate(*socket));
                     let copy = copy.map_err(|source| listen_error(address, source))?;
-                    Acceptor::adopt(reactor, copy, address.clone(), Some(on.clone()));
+                    Acceptor::adopt(reactor, copy, address.clone(), Some(on.clone()))
                 }
-            }
-        }
-        Ok(())
+            })
+        };
+        opened.iter().map(open).collect()
     }
 }
 
@@ -116,7 +120,7 @@ fn open_first(
     listen: Listen,
     shared: bool,
     on: &OnAccept,
-) -> Result<Vec<Opened>> {
+) -> Result<(Vec<Opened>, Vec<Rc<Acceptor>>)> {
     let addresses = match listen {
         Listen::Address(text) => parse(&text)?,
         Listen::Socket(socket) => {
@@ -126,11 +130,11 @@ fn open_first(
             let address = reactor.driver(|driver| driver.local_address(socket));
             let address = address
                 .map_err(|source| Error::Kernel { action: "use the given listener", source })?;
-            Acceptor::adopt(reactor, socket, address.clone(), Some(on.clone()));
-            return Ok(vec![Opened::Common(socket, address)]);
+            let acceptor = Acceptor::adopt(reactor, socket, address.clone(), Some(on.clone()));
+            return Ok((vec![Opened::Common(socket, address)], vec![acceptor]));
         }
     };
-    let mut opened = Vec::new();
+    let (mut opened, mut acceptors) = (Vec::new(), Vec::new());
     for address in addresses {
         if let (SocketAddress::Inet(_), true) = (&address, shared) {
             reserve(reactor, &address)?;
@@ -140,8 +144,9 @@ fn open_first(
             SocketAddress::Inet(_) => Opened::Own(acceptor.address().clone()),
             SocketAddress::Unix(_) => Opened::Common(acceptor.socket(), address),
         });
+        acceptors.push(acceptor);
     }
-    Ok(opened)
+    Ok((opened, acceptors))
 }
 
 /// Fails when another process listens there: SO_REUSEPORT alone would share the port with it in

@@ -34,6 +34,43 @@ type Counts = HashMap<Network, u32>;
 pub(crate) struct Permit {
     quota: Arc<Quota>,
     address: Option<Network>,
+    /// And among those of its gate.
+    place: Option<Place>,
+}
+
+/// How many clients one gate may have, over all cores.
+#[derive(Debug)]
+pub(crate) struct Places {
+    taken: AtomicU32,
+    max: u32,
+}
+
+/// One of them; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Place(Arc<Places>);
+
+impl Places {
+    pub(crate) fn new(max: u32) -> Arc<Places> {
+        Arc::new(Places { taken: AtomicU32::new(0), max })
+    }
+
+    /// Clients now.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed) as usize
+    }
+
+    /// A place, if one is left.
+    pub(crate) fn take(self: &Arc<Self>) -> Option<Place> {
+        let place = self.taken.fetch_add(1, Ordering::Relaxed);
+        let taken = Place(self.clone()); // given back below if it was one too many
+        (place < self.max).then_some(taken)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.taken.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Which limit refused a connection.
@@ -82,7 +119,7 @@ impl Quota {
     /// Which limit is reached.
     pub(crate) fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Permit, Refused> {
         let before = self.connections.fetch_add(1, Ordering::Relaxed);
-        let mut permit = Permit { quota: self.clone(), address: None };
+        let mut permit = Permit { quota: self.clone(), address: None, place: None };
         if before >= self.connections_max {
             return Err(Refused::Full);
         }
@@ -99,6 +136,11 @@ impl Quota {
 }
 
 impl Permit {
+    /// Keeps a place at a gate as long as this one.
+    pub(crate) fn occupy(&mut self, place: Place) {
+        self.place = Some(place);
+    }
+
     /// Counts the connection for this address from now on, and for its former one no longer: at
     /// accept, and again when a proxy says who its client is.
     ///
@@ -165,6 +207,17 @@ mod tests {
         assert_eq!(quota.connections(), 2);
         drop(first);
         let _third = quota.admit(None).expect("a place was given back");
+    }
+
+    #[test]
+    fn a_gate_has_just_as_many_places_as_it_says() {
+        let places = Places::new(2);
+        let first = places.take().expect("the first");
+        let _second = places.take().expect("the last");
+        assert!(places.take().is_none() && places.take().is_none());
+        assert_eq!(places.taken(), 2, "who was refused takes none");
+        drop(first);
+        assert!(places.take().is_some());
     }
 
     #[test]

@@ -38,7 +38,8 @@ struct Low {
 #[derive(Debug)]
 pub(crate) struct Output {
     /// The unsent end of what was in flight; goes first, so that nothing is split.
-    rest: Chain,
+    /// Boxed: few sends end in the middle.
+    rest: Option<Box<Chain>>,
     high: Chain,
     /// Boxed: few connections have any.
     low: Option<Box<Low>>,
@@ -54,7 +55,7 @@ pub(crate) struct Output {
 impl Output {
     pub(crate) fn new(bytes_max: usize, warn_bytes: usize) -> Output {
         Output {
-            rest: Chain::default(),
+            rest: None,
             high: Chain::default(),
             low: None,
             in_flight: false,
@@ -168,7 +169,7 @@ impl Output {
     /// Whether the next send takes all there is, nobody was warned, and the last one took all of
     /// its own.
     pub(crate) fn is_at_ease(&self) -> bool {
-        self.rest.is_empty() && self.low.is_none() && self.warn_next == self.warn_bytes
+        self.rest.is_none() && self.low.is_none() && self.warn_next == self.warn_bytes
     }
 
     /// The chain to send now. `None` while one is in flight, or when nothing waits.
@@ -176,11 +177,10 @@ impl Output {
         if self.in_flight {
             return None;
         }
-        let mut chain = std::mem::take(&mut self.rest);
-        if chain.is_empty() {
-            chain = std::mem::take(&mut self.high);
-        } else {
-            chain.append(&mut self.high);
+        let mut chain = std::mem::take(&mut self.high);
+        if let Some(mut rest) = self.rest.take() {
+            rest.append(&mut chain);
+            chain = *rest;
         }
         while chain.len() < LOW_BYTES_A_SEND
             && let Some(low) = &mut self.low
@@ -199,7 +199,7 @@ impl Output {
         self.in_flight = false;
         self.bytes -= sent;
         if !chain.is_empty() {
-            self.rest = chain;
+            self.rest = Some(Box::new(chain));
         } else if self.high.is_empty() && chain.is_compact() {
             // Keeps the empty chain's room for the next write.
             self.high = chain;
@@ -214,7 +214,7 @@ impl Output {
     /// Takes everything out that is not with the kernel, for the caller to drop. With it comes how
     /// many bytes will not be sent.
     pub(crate) fn clear(&mut self) -> (usize, Chain) {
-        let mut left = std::mem::take(&mut self.rest);
+        let mut left = self.rest.take().map_or_else(Chain::default, |rest| *rest);
         left.append(&mut self.high);
         let low = self.low.take().into_iter().flat_map(|low| low.chunks);
         low.for_each(|mut chunk| left.append(&mut chunk));

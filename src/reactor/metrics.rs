@@ -125,6 +125,8 @@ metrics! {
     refused,
     /// Connections refused at accept because `SKYRING_CONNECTIONS_PER_IP_MAX` was reached.
     refused_per_ip,
+    /// Connections refused because their gate was full, or its service being started again.
+    refused_by_gate,
     /// Connections refused at accept because their address is banned.
     banned,
     /// Times an accept failed, out of descriptors for example; it goes on after a pause.
@@ -139,6 +141,10 @@ metrics! {
     silent,
     /// Connections closed because their peer broke the framing.
     malformed,
+    /// Clients handed to a service on another core.
+    clients_sent,
+    /// Clients that came from another core.
+    clients_taken,
     /// Bytes received.
     bytes_received,
     /// Bytes sent.

@@ -30,6 +30,7 @@ pub(crate) mod thread;
 mod timer;
 mod turn;
 
+use std::any::Any;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::panic::Location;
@@ -69,7 +70,7 @@ use self::task::Tasks;
 pub(crate) use self::timer::{Alarm, Expire};
 
 /// What lives on the core as long as its socket does.
-pub(crate) trait Resident {
+pub(crate) trait Resident: Any {
     /// An operation of this resident has completed. `more`: others of the same operation follow;
     /// when it is false the operation is over.
     fn complete(self: Rc<Self>, event: Event, more: bool);
@@ -165,7 +166,10 @@ impl Reactor {
             after_flush: RefCell::new(Vec::new()),
             parked: RefCell::new(VecDeque::new()),
             // Connections are bounded for the whole engine, listeners by the user.
-            residents: RefCell::new(Slots::new(usize::MAX)),
+            residents: RefCell::new(Slots::with_first(
+                usize::MAX,
+                shared.number.first_generation(),
+            )),
             left_drain: Cell::new(false),
             stopping: RefCell::new(Slots::new(usize::MAX)),
             driver: RefCell::new(driver),
@@ -361,8 +365,20 @@ impl Reactor {
         panics > 0
     }
 
+    /// What lives here under this key.
+    pub(crate) fn resident(&self, key: Key) -> Option<Rc<dyn Resident>> {
+        self.residents.borrow().get(key).cloned()
+    }
+
     fn residents(&self) -> Vec<Rc<dyn Resident>> {
         self.residents.borrow().iter().map(|(_, resident)| resident.clone()).collect()
+    }
+}
+
+/// The next engine of this number names its clients from where this one ends.
+impl Drop for Reactor {
+    fn drop(&mut self) {
+        self.shared.number.used(self.residents.get_mut().generation_reached());
     }
 }
 

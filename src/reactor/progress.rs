@@ -114,12 +114,6 @@ impl Reactor {
     pub(crate) fn runs_for(&self, id: u64) {
         self.progress.id.store(id, Ordering::Relaxed);
     }
-
-    /// As [`Reactor::running`], for the length of `body` within something else.
-    #[inline]
-    pub(crate) fn running_during<R>(&self, kind: Kind, id: u64, body: impl FnOnce() -> R) -> R {
-        self.progress.during(kind, id, body)
-    }
 }
 
 #[cfg(test)]

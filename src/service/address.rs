@@ -47,6 +47,11 @@ impl ServiceId {
         ServiceId(NonZeroU64::new(bits).expect("the engine's number is not zero"))
     }
 
+    /// What [`ServiceId::bits`] gave.
+    pub(super) fn from_bits(bits: u64) -> Option<ServiceId> {
+        NonZeroU64::new(bits).map(ServiceId)
+    }
+
     /// Its core's place in the engine, from 0.
     #[inline]
     pub fn core(self) -> usize {

@@ -1,6 +1,5 @@
 //! What a service can do besides handling: start others, wait, watch.
 
-use std::any::type_name;
 use std::fmt;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -63,7 +62,12 @@ impl<S: Service> Context<S> {
     /// The core-local door to this service, which takes messages that are not `Send`, too.
     pub fn local(&self) -> Local<S::Message> {
         let port: Weak<dyn Deliver<S::Message>> = Rc::downgrade(&self.port) as _;
-        Local::new(port)
+        Local::new(port, self.address())
+    }
+
+    /// How many clients belong to this service.
+    pub fn clients(&self) -> usize {
+        self.port.clients()
     }
 
     /// Messages that wait, those of timers and forked tasks not counted.
@@ -231,7 +235,7 @@ impl<S: Service> Context<S> {
         let port = &self.port;
         let place = port.with_extra(|extra| extra.forks.vacant_key());
         let fork = Fork { port: Rc::downgrade(port), place, outcome: None };
-        let kind = Kind::of(port.reactor(), type_name::<S>());
+        let kind = Kind::of(port.reactor(), S::kind());
         let task = Box::pin(async move {
             let mut future = pin!(future);
             let outcome = poll_fn(|task| {

@@ -1,6 +1,5 @@
 //! The life of a service: one task that takes its events one at a time, and an end that is told.
 
-use std::any::type_name;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
@@ -15,6 +14,8 @@ use super::port::{Event, News, Port, Traits};
 use super::reason::Reason;
 use super::table::Services;
 use super::tell::tell;
+use crate::client::session::News as ClientNews;
+use crate::client::{Client, Frames};
 use crate::error::{Error, Result};
 use crate::guard::{discard, message};
 use crate::reactor::kind::Kind;
@@ -29,8 +30,8 @@ impl<S: Service> Of<S> {
 }
 
 /// `Room<Chess>` for `game::rooms::Room<game::Chess>`.
-fn short_name<S>() -> &'static str {
-    let name = type_name::<S>();
+fn short_name<S: Service>() -> &'static str {
+    let name = S::kind();
     let end = name.find('<').unwrap_or(name.len());
     let start = name[..end].rfind("::").map_or(0, |at| at + 2);
     &name[start..]
@@ -69,7 +70,7 @@ pub(super) fn start<S: Service>(
     let Some(port) = entered else { return Err(SpawnError::Full) };
     let address = Address::new(port.id);
     let life = Life { service: Some(service), cx: Context::new(port.clone()) };
-    let kind = Kind::of(reactor, type_name::<S>());
+    let kind = Kind::of(reactor, S::kind());
     let task = reactor.spawn_boxed(kind, Box::pin(live(life)));
     port.bind(task);
     Ok(address)
@@ -88,6 +89,7 @@ impl<S: Service> Life<S> {
     fn end(&mut self, reason: Option<Reason>) {
         let Some(service) = self.service.take() else { return };
         let port = self.cx.port();
+        port.shut();
         let metrics = &port.reactor().metrics;
         // Kept: the panic of a state that is dropped while its task unwinds would end the program.
         guarded(metrics, "a service panicked while it was dropped", || drop(service));
@@ -160,11 +162,23 @@ fn serve<S: Service>(service: &mut S, cx: &Context<S>) -> impl Future<Output = R
                 if cx.is_stopping() {
                     break News::Exit(Reason::Stopped);
                 }
-                let message = match cx.port().next().await {
-                    Event::Message(message) => message,
+                let handled = match cx.port().next().await {
+                    Event::Message(message) => service.handle(message, cx).await,
+                    Event::Client(session) => {
+                        let client = Client::new(session);
+                        let handled = match client.session().next() {
+                            Some(ClientNews::Frames(batch)) => {
+                                service.frames(&client, Frames::new(&client, batch), cx).await
+                            }
+                            Some(news) => hear_client(service, &client, news, cx).await,
+                            None => Ok(()),
+                        };
+                        client.session().settle();
+                        handled
+                    }
                     Event::News(news) => break news,
                 };
-                if let Err(error) = service.handle(message, cx).await {
+                if let Err(error) = handled {
                     return failed(error);
                 }
             };
@@ -174,6 +188,30 @@ fn serve<S: Service>(service: &mut S, cx: &Context<S>) -> impl Future<Output = R
             }
         }
     }
+}
+
+/// Handles what a client brings beside frames.
+#[cold]
+fn hear_client<'a, S: Service>(
+    service: &'a mut S,
+    client: &'a Client,
+    news: ClientNews,
+    cx: &'a Context<S>,
+) -> Pin<Box<dyn Future<Output = Result<()>> + 'a>> {
+    Box::pin(async move {
+        match news {
+            ClientNews::Connected => service.connected(client, cx).await,
+            ClientNews::Frames(_) => unreachable!("the loop of the service hears those"),
+            ClientNews::Backlog(backlog) => service.backlog(client, backlog, cx).await,
+            ClientNews::Disconnected(why) => {
+                tracing::debug!(client = %client.id(), %why, "disconnected");
+                let copy = why.copy();
+                let handled = service.disconnected(client, why, cx).await;
+                client.session().close(copy);
+                handled
+            }
+        }
+    })
 }
 
 /// Handles what the control lane brings beside messages. Some reason is the end.
@@ -186,6 +224,10 @@ fn hear<'a, S: Service>(
     Box::pin(async move {
         match news {
             News::Down(down) => service.down(*down, cx).await.err().map(failed),
+            News::Gone(gone) => {
+                let (id, why) = *gone;
+                service.gone(id, why, cx).await.err().map(failed)
+            }
             News::Exit(reason) => {
                 if !matches!(reason, Reason::Panicked(_)) {
                     service.stopped(&reason, cx).await;

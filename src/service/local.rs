@@ -3,6 +3,7 @@
 use std::fmt;
 use std::rc::Weak;
 
+use super::address::Address;
 use super::call::Call;
 use super::error::CallError;
 use super::mailbox::{Deliver, Undelivered};
@@ -10,11 +11,19 @@ use super::reply::Reply;
 
 /// The core-local door to a service: cheap to clone, takes any message, one that holds a
 /// [`Frame`](crate::Frame) too. It may outlive its service; sending then gives the message back.
-pub struct Local<M>(Weak<dyn Deliver<M>>);
+pub struct Local<M> {
+    target: Weak<dyn Deliver<M>>,
+    address: Address<M>,
+}
 
 impl<M> Local<M> {
-    pub(crate) fn new(target: Weak<dyn Deliver<M>>) -> Local<M> {
-        Local(target)
+    pub(super) fn new(target: Weak<dyn Deliver<M>>, address: Address<M>) -> Local<M> {
+        Local { target, address }
+    }
+
+    /// Where other cores send the same service messages.
+    pub fn address(&self) -> Address<M> {
+        self.address
     }
 
     /// Sends a message; it is handled in this turn or the next.
@@ -22,7 +31,7 @@ impl<M> Local<M> {
     /// # Errors
     /// [`Undelivered`] with the message, when the mailbox is full or the receiver has ended.
     pub fn send(&self, message: M) -> Result<(), Undelivered<M>> {
-        match self.0.upgrade() {
+        match self.target.upgrade() {
             Some(target) => target.deliver(message),
             None => Err(Undelivered::Dead(message)),
         }
@@ -47,12 +56,12 @@ impl<M> Local<M> {
 
 impl<M> Clone for Local<M> {
     fn clone(&self) -> Local<M> {
-        Local(self.0.clone())
+        Local { target: self.target.clone(), address: self.address }
     }
 }
 
 impl<M> fmt::Debug for Local<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Local({})", if self.0.strong_count() > 0 { "alive" } else { "dead" })
+        write!(f, "Local({})", if self.target.strong_count() > 0 { "alive" } else { "dead" })
     }
 }

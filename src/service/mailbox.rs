@@ -6,9 +6,7 @@
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
 
 use crate::memory::slots::Key;
 use crate::reactor::Reactor;
@@ -51,12 +49,6 @@ impl<M> Mailbox<M> {
         self.messages.borrow().len()
     }
 
-    /// Whether `SKYRING_MAILBOX_MAX` messages wait.
-    #[inline]
-    pub(crate) fn is_full(&self) -> bool {
-        self.room() == 0
-    }
-
     /// Puts a message in. Returns how many wait with it.
     ///
     /// # Errors
@@ -71,12 +63,6 @@ impl<M> Mailbox<M> {
             return Err(Undelivered::Full(message));
         }
         Ok(self.add(messages, message))
-    }
-
-    /// Puts a message in that must not be lost, whatever waits already. The caller bounds them.
-    #[inline]
-    pub(crate) fn push_control(&self, message: M) -> u32 {
-        self.add(self.messages.borrow_mut(), message)
     }
 
     #[inline]
@@ -119,25 +105,6 @@ impl<M> Mailbox<M> {
         self.closed.get()
     }
 
-    /// How many more messages it takes.
-    #[inline]
-    pub(crate) fn room(&self) -> usize {
-        (self.reactor.settings.mailbox_max as usize).saturating_sub(self.len())
-    }
-
-    /// The next message; only the service's own task asks.
-    #[inline]
-    pub(crate) async fn receive(&self) -> M {
-        poll_fn(|_| match self.pop() {
-            Some(message) => Poll::Ready(message),
-            None => {
-                self.rest();
-                Poll::Pending
-            }
-        })
-        .await
-    }
-
     /// The next message, if there is one.
     #[inline]
     pub(crate) fn pop(&self) -> Option<M> {
@@ -165,30 +132,16 @@ impl<M> Mailbox<M> {
         false
     }
 
-    /// As [`Mailbox::try_spend`], and waits for the next poll.
-    #[inline]
-    pub(crate) async fn spend(&self) {
-        poll_fn(|_| if self.try_spend() { Poll::Ready(()) } else { Poll::Pending }).await;
-    }
-
-    /// Waits until the output of this turn was given to the kernel.
-    pub(crate) async fn after_flush(&self) {
-        let mut asked = false;
-        poll_fn(|_| {
-            if std::mem::replace(&mut asked, true) {
-                return Poll::Ready(());
-            }
-            self.reactor.schedule_after_flush(self.task.get());
-            Poll::Pending
-        })
-        .await;
-    }
-
     fn give_back_room(&self) {
         let mut messages = self.messages.borrow_mut();
         if messages.capacity() > ROOM_KEPT {
             messages.shrink_to(ROOM_KEPT);
         }
+    }
+
+    /// Takes nothing any more.
+    pub(crate) fn shut(&self) {
+        self.closed.set(true);
     }
 
     /// Takes nothing any more. Returns what nobody will handle.

@@ -36,17 +36,22 @@
 //! ```
 
 mod address;
+pub(crate) mod belong;
 mod call;
 mod calls;
+mod clients;
 mod context;
 mod ended;
 mod error;
+mod forward;
 mod gather;
 mod group;
+mod guests;
 mod life;
 pub(crate) mod local;
 pub(crate) mod mailbox;
 mod members;
+mod moving;
 mod names;
 mod notify;
 mod port;
@@ -66,6 +71,7 @@ mod unique;
 use std::future::ready;
 
 pub use self::address::{Address, ParseIdError, ServiceId};
+pub use self::belong::ForwardError;
 pub use self::call::{CALL_TIMEOUT, Call};
 pub use self::context::Context;
 pub use self::ended::{Ended, ended};
@@ -86,7 +92,9 @@ pub use self::tell::{kill, stop};
 pub use self::timer::Timer;
 pub use self::unique::unique;
 
+use crate::client::{Client, ClientId, Disconnect, Frames};
 use crate::error::Result;
+use crate::net::output::Backlog;
 
 /// State that lives on one core and handles one message at a time.
 ///
@@ -176,6 +184,85 @@ pub trait Service: Sized + 'static {
         ready(Ok(()))
     }
 
+    /// A client is this service's from now on: its gate has accepted it, or another service has
+    /// forwarded it. One that a gate has just accepted is parked until [`Client::open`]. Ignored
+    /// unless written.
+    ///
+    /// # Errors
+    /// An error ends the service.
+    fn connected(
+        &mut self,
+        client: &Client,
+        cx: &Context<Self>,
+    ) -> impl Future<Output = Result<()>> {
+        let _ = (client, cx);
+        ready(Ok(()))
+    }
+
+    /// A client of this service has sent something: all whole frames that had come by now.
+    ///
+    /// A service that does not write this hears no clients: one that is forwarded to it is closed
+    /// when it sends something, and the log says so.
+    ///
+    /// # Errors
+    /// An error ends the service, and with it the connections of all its clients.
+    fn frames(
+        &mut self,
+        client: &Client,
+        frames: Frames,
+        cx: &Context<Self>,
+    ) -> impl Future<Output = Result<()>> {
+        drop(frames);
+        clients::close_unheard(client, cx.port().name());
+        ready(Ok(()))
+    }
+
+    /// A client of this service reads too slowly, or has caught up. Ignored unless written; at the
+    /// cap the connection is closed whatever this does. A service that was busy meanwhile hears the
+    /// latest only.
+    ///
+    /// # Errors
+    /// An error ends the service.
+    fn backlog(
+        &mut self,
+        client: &Client,
+        backlog: Backlog,
+        cx: &Context<Self>,
+    ) -> impl Future<Output = Result<()>> {
+        let _ = (client, backlog, cx);
+        ready(Ok(()))
+    }
+
+    /// No more frames will come from a client of this service, which loses it after this call. What
+    /// is sent now still leaves if the client reads.
+    ///
+    /// # Errors
+    /// An error ends the service.
+    fn disconnected(
+        &mut self,
+        client: &Client,
+        why: Disconnect,
+        cx: &Context<Self>,
+    ) -> impl Future<Output = Result<()>> {
+        let _ = (client, why, cx);
+        ready(Ok(()))
+    }
+
+    /// A client that this service was the first to have, and that it has forwarded, is gone.
+    /// Ignored unless written.
+    ///
+    /// # Errors
+    /// An error ends the service.
+    fn gone(
+        &mut self,
+        client: ClientId,
+        why: Disconnect,
+        cx: &Context<Self>,
+    ) -> impl Future<Output = Result<()>> {
+        let _ = (client, why, cx);
+        ready(Ok(()))
+    }
+
     /// The last call, when it ends in order: it was asked to, stops itself, one that it was linked
     /// to has failed, a task that it forked has panicked, or the engine stops. Messages that wait
     /// are not handled any more. After an error or a panic of a handler, and after
@@ -191,5 +278,11 @@ pub trait Service: Sized + 'static {
     /// The service's state has no part in it.
     fn on_undelivered(undelivered: Undelivered<Self::Message>) {
         drop(undelivered);
+    }
+
+    /// What the log calls it.
+    #[doc(hidden)]
+    fn kind() -> &'static str {
+        std::any::type_name::<Self>()
     }
 }

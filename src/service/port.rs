@@ -1,7 +1,9 @@
 //! The mailbox of one service with all that hangs on it: the control lane, watches and links,
 //! timers and forked tasks.
 
-use std::cell::{Cell, RefCell};
+mod faces;
+
+use std::cell::Cell;
 use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::task::Poll;
@@ -9,17 +11,24 @@ use std::task::Poll;
 use slab::Slab;
 
 use super::address::ServiceId;
+use super::clients::Clients;
 use super::error::CallError;
-use super::mailbox::{Deliver, Mailbox, Undelivered};
+use super::mailbox::{Mailbox, Undelivered};
 use super::reason::{Down, Reason};
 use super::signal::Signal;
-use super::table::{AtEnd, Door, Services};
+use super::table::{AtEnd, Services};
+use crate::client::session::Session;
+use crate::client::{ClientId, Disconnect};
 use crate::memory::slots::Key;
 use crate::memory::wheel::TimerKey;
 use crate::reactor::{Reactor, guarded};
 
 /// A mailbox this long is warned of; at twice as many again, and so on.
 const OVERLOAD_FIRST: u32 = 1024;
+
+/// Lanes beside the mailbox that hold something: the control lane, and clients.
+const CONTROL: u8 = 1;
+const CLIENTS: u8 = 2;
 
 /// What a service's type says, for a mailbox that knows only its messages.
 pub(super) struct Traits<M> {
@@ -32,8 +41,14 @@ pub(super) struct Port<M: 'static> {
     pub(super) id: ServiceId,
     traits: &'static Traits<M>,
     mailbox: Mailbox<M>,
-    /// What most services never need.
-    extra: RefCell<Option<Box<Extra<M>>>>,
+    /// What most services never need. Taken out for the length of a statement; a cell, because a
+    /// service is small and a borrow's count is not.
+    extra: Cell<Option<Box<Extra<M>>>>,
+    clients: Cell<Option<Box<Clients>>>,
+    /// Which lanes hold something beside the mailbox.
+    lanes: Cell<u8>,
+    /// The last event was a client's.
+    client_was_last: Cell<bool>,
     /// How many messages may wait before the next warning.
     warn_at: Cell<u32>,
     supervised: Cell<bool>,
@@ -45,12 +60,16 @@ pub(super) struct Port<M: 'static> {
 /// What comes to a service, in the order in which it is handled: the control lane first.
 pub(super) enum Event<M> {
     Message(M),
+    /// A client has something.
+    Client(Rc<Session>),
     News(News),
 }
 
 /// What a service hears besides messages.
 pub(super) enum News {
     Down(Box<Down>),
+    /// A client that was forwarded is gone.
+    Gone(Box<(ClientId, Disconnect)>),
     /// End now, in order.
     Exit(Reason),
 }
@@ -62,6 +81,7 @@ pub(super) enum Control<M> {
     /// Of a timer that comes again: the message is made when it is handled.
     Tick(Rc<dyn Tick<M>>),
     Down(Box<Down>),
+    Gone(Box<(ClientId, Disconnect)>),
     Exit(Reason),
 }
 
@@ -106,7 +126,10 @@ impl<M: 'static> Port<M> {
             id,
             traits,
             mailbox: Mailbox::new(reactor),
-            extra: RefCell::new(None),
+            extra: Cell::new(None),
+            clients: Cell::new(None),
+            lanes: Cell::new(0),
+            client_was_last: Cell::new(false),
             warn_at: Cell::new(OVERLOAD_FIRST),
             supervised: Cell::new(false),
             stopping: Cell::new(false),
@@ -133,6 +156,11 @@ impl<M: 'static> Port<M> {
         self.mailbox.len()
     }
 
+    /// Takes nothing any more.
+    pub(super) fn shut(&self) {
+        self.mailbox.shut();
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.mailbox.is_closed()
     }
@@ -151,7 +179,7 @@ impl<M: 'static> Port<M> {
     /// The service has started: tells those who wait for that.
     pub(super) fn mark_started(&self) {
         self.started.set(true);
-        if self.extra.borrow().is_some() {
+        if self.has_extra() {
             let starting = self.with_extra(|extra| std::mem::take(&mut extra.starting));
             starting.into_iter().for_each(|told| told());
         }
@@ -190,12 +218,44 @@ impl<M: 'static> Port<M> {
                 .unwrap_or(());
         }
         self.with_extra(|extra| extra.control.push_back(event));
+        self.mark(CONTROL);
         self.mailbox.schedule();
     }
 
     /// Runs `body` with what most services never need. No user's code may run in it.
     pub(super) fn with_extra<R>(&self, body: impl FnOnce(&mut Extra<M>) -> R) -> R {
-        body(self.extra.borrow_mut().get_or_insert_default())
+        let mut extra = self.extra.take().unwrap_or_default();
+        let result = body(&mut extra);
+        self.extra.set(Some(extra));
+        result
+    }
+
+    fn has_extra(&self) -> bool {
+        let extra = self.extra.take();
+        let is_some = extra.is_some();
+        self.extra.set(extra);
+        is_some
+    }
+
+    /// Runs `body` with the clients. No user's code may run in it.
+    fn with_clients<R>(&self, body: impl FnOnce(&mut Clients) -> R) -> R {
+        let mut clients = self.clients.take().unwrap_or_default();
+        let result = body(&mut clients);
+        self.clients.set(Some(clients));
+        result
+    }
+
+    /// How many clients belong to this service.
+    pub(super) fn clients(&self) -> usize {
+        self.with_clients(|clients| clients.len())
+    }
+
+    fn mark(&self, lane: u8) {
+        self.lanes.set(self.lanes.get() | lane);
+    }
+
+    fn unmark(&self, lane: u8) {
+        self.lanes.set(self.lanes.get() & !lane);
     }
 
     /// The next event; only the service's own task asks.
@@ -206,8 +266,8 @@ impl<M: 'static> Port<M> {
             if self.mailbox.is_closed() || !self.mailbox.try_spend() {
                 return Poll::Pending;
             }
-            if self.extra.borrow().is_some()
-                && let Some(event) = self.pop_control()
+            if self.lanes.get() != 0
+                && let Some(event) = self.pop_lanes()
             {
                 return Poll::Ready(event);
             }
@@ -225,14 +285,51 @@ impl<M: 'static> Port<M> {
         .await
     }
 
+    /// The next event that is no message: the control lane first, then clients and messages in
+    /// turn, so that neither starves the other.
+    fn pop_lanes(&self) -> Option<Event<M>> {
+        if self.lanes.get() & CONTROL != 0
+            && let Some(event) = self.pop_control()
+        {
+            return Some(event);
+        }
+        let is_theirs = !self.client_was_last.replace(false) || self.mailbox.len() == 0;
+        if self.lanes.get() & CLIENTS != 0 && is_theirs {
+            let session = self.pop_client()?;
+            self.client_was_last.set(true);
+            return Some(Event::Client(session));
+        }
+        None
+    }
+
+    fn pop_client(&self) -> Option<Rc<Session>> {
+        loop {
+            let next = self.with_clients(|clients| {
+                let next = clients.pop();
+                if !clients.is_ready() {
+                    self.unmark(CLIENTS);
+                }
+                next
+            })?;
+            // It was handed on while it waited.
+            if next.is_of(self.id.bits()) {
+                return Some(next);
+            }
+        }
+    }
+
     fn pop_control(&self) -> Option<Event<M>> {
         loop {
-            let event = self.extra.borrow_mut().as_mut()?.control.pop_front()?;
+            let Some(event) = self.with_extra(|extra| extra.control.pop_front()) else {
+                self.unmark(CONTROL);
+                return None;
+            };
             return Some(match event {
                 Control::Message(message) => Event::Message(message),
                 // The watch was ended while the news waited.
                 Control::Down(down) if !self.unwatch(down.service) => continue,
                 Control::Down(down) => Event::News(News::Down(down)),
+                Control::Gone(gone) => Event::News(News::Gone(gone)),
                 Control::Exit(reason) => Event::News(News::Exit(reason)),
                 Control::Tick(tick) => match tick.make() {
                     Some(message) => Event::Message(message),
@@ -263,6 +360,9 @@ impl<M: 'static> Port<M> {
         let reactor = self.reactor();
         Services::of(reactor).leave(reactor, self.id);
         let messages = self.mailbox.close();
+        if let Some(mut clients) = self.clients.take() {
+            clients.take_all().iter().for_each(|session| session.close(Disconnect::Abandoned));
+        }
         let extra = self.extra.take();
         for message in messages {
             self.give_back(message);
@@ -306,70 +406,6 @@ impl<M: 'static> Port<M> {
     pub(super) fn lose(&self, undelivered: Undelivered<M>) {
         say_lost(self.reactor(), self.id, &undelivered);
         self.undelivered(undelivered);
-    }
-}
-
-impl<M: 'static> Door for Port<M> {
-    fn signal(&self, signal: Signal) {
-        match signal {
-            Signal::Stop => self.push_control(Control::Exit(Reason::Stopped)),
-            Signal::Watch(watcher) => _ = self.with_extra(|extra| extra.watchers.insert(watcher)),
-            Signal::Watches(target) => _ = self.watch(target),
-            Signal::Unwatch(watcher) => {
-                _ = self.with_extra(|extra| extra.watchers.remove(&watcher))
-            }
-            Signal::Link(other) => _ = self.with_extra(|extra| extra.links.insert(other)),
-            Signal::Unlink(other) => _ = self.with_extra(|extra| extra.links.remove(&other)),
-            Signal::Down(down) => {
-                // Not watched any more: the news crossed the order to forget.
-                if self.with_extra(|extra| extra.watched.contains(&down.service)) {
-                    self.push_control(Control::Down(down));
-                }
-            }
-            Signal::Broken { by, orderly } => {
-                if self.with_extra(|extra| extra.links.remove(&by)) && !orderly {
-                    self.push_control(Control::Exit(Reason::Linked(by)));
-                }
-            }
-        }
-    }
-
-    fn when_started(&self, told: Box<dyn FnOnce()>) {
-        if self.started.get() {
-            return told();
-        }
-        self.with_extra(|extra| extra.starting.push(told));
-    }
-
-    fn kill(&self) {
-        self.mailbox.kill();
-    }
-
-    fn watch(&self, target: ServiceId) -> bool {
-        self.with_extra(|extra| extra.watched.insert(target))
-    }
-
-    fn adopt(&self) {
-        self.supervised.set(true);
-    }
-
-    fn is_supervised(&self) -> bool {
-        self.supervised.get()
-    }
-
-    fn at_end(&self, told: AtEnd) -> usize {
-        self.with_extra(|extra| extra.at_end.insert(told))
-    }
-
-    fn forget(&self, at_end: usize) {
-        let forgotten = self.with_extra(|extra| extra.at_end.try_remove(at_end));
-        drop(forgotten); // outside of the borrow
-    }
-}
-
-impl<M: 'static> Deliver<M> for Port<M> {
-    fn deliver(&self, message: M) -> Result<(), Undelivered<M>> {
-        Port::deliver(self, message)
     }
 }
 

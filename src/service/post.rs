@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::address::{Address, ServiceId};
 use super::error::CallError;
 use super::mailbox::Undelivered;
-use super::port::{Port, say_lost};
+use super::port::{Control, Port, say_lost};
 use super::table::Services;
 use crate::memory::envelope::Letter;
 use crate::reactor::fabric::Lane;
@@ -59,6 +59,21 @@ impl<M: Send + 'static> Address<M> {
             Way::Beside(reactor) => cross(reactor, to, message),
             Way::Afar => inject(to.engine(), to.core(), Parcel { to, message })
                 .map_err(|undelivered| undelivered.map(|parcel| parcel.message)),
+        }
+    }
+}
+
+impl<M: Send + 'static> Address<M> {
+    /// Sends a message that must arrive: a mailbox that is full takes it on its control lane, and a
+    /// way that is full lets it pass. The caller bounds them. `false` when the service, or its core,
+    /// is known to have ended.
+    pub(crate) fn insist(self, message: M) -> bool {
+        let letter = Insisted(Parcel { to: self.id(), message });
+        let (engine, core) = (self.id().engine(), self.core());
+        match self::message(engine, core, letter) {
+            Ok(()) => true,
+            Err(Undelivered::Dead(_)) => false,
+            Err(letter) => control(engine, core, letter.into_message()).is_ok(),
         }
     }
 }
@@ -124,6 +139,26 @@ impl<M: Send + 'static> Letter<Rc<Reactor>> for Parcel<M> {
     fn open(self, reactor: &Rc<Reactor>) {
         if let Err(undelivered) = deliver(reactor, self.to, self.message) {
             lose(reactor, self.to, undelivered);
+        }
+    }
+}
+
+/// A message that a full mailbox does not refuse.
+struct Insisted<M>(Parcel<M>);
+
+impl<M: Send + 'static> Letter<Rc<Reactor>> for Insisted<M> {
+    fn open(self, reactor: &Rc<Reactor>) {
+        let Parcel { to, message } = self.0;
+        match deliver(reactor, to, message) {
+            Ok(()) => {}
+            Err(Undelivered::Full(message)) => {
+                let door: Option<Rc<dyn Any>> =
+                    Services::of(reactor).door(to).map(|door| door as _);
+                if let Some(port) = door.and_then(|door| door.downcast::<Port<M>>().ok()) {
+                    port.push_control(Control::Message(message));
+                }
+            }
+            Err(undelivered) => lose(reactor, to, undelivered),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use super::address::ServiceId;
 use super::reason::Down;
+use crate::client::{ClientId, Disconnect};
 
 /// News for a mailbox.
 pub(super) enum Signal {
@@ -16,6 +17,8 @@ pub(super) enum Signal {
     /// The sender is linked from now on.
     Link(ServiceId),
     Unlink(ServiceId),
+    /// A client that the service has forwarded is gone.
+    Gone(Box<(ClientId, Disconnect)>),
     /// A service that was watched has ended.
     Down(Box<Down>),
     /// A service that was linked has ended.

@@ -9,9 +9,11 @@ use std::sync::atomic::Ordering;
 use super::address::{SERVICES_MAX, ServiceId};
 use super::calls::Calls;
 use super::error::CallError;
+use super::guests::Guests;
 use super::members::Groups;
 use super::registry::Registry;
 use super::signal::Signal;
+use crate::client::Hub;
 use crate::memory::slots::Slots;
 use crate::reactor::number::Number;
 use crate::reactor::{Extension, Reactor, Stand};
@@ -20,6 +22,8 @@ use crate::reactor::{Extension, Reactor, Stand};
 pub(super) trait Door: Any {
     /// News for the mailbox itself, not for its service.
     fn signal(&self, signal: Signal);
+    /// What clients belong to.
+    fn hub(self: Rc<Self>) -> Rc<dyn Hub>;
     /// Has `told` called when the service has started; dropped when it ends before.
     fn when_started(&self, told: Box<dyn FnOnce()>);
     /// Ends the service in the middle of whatever it does.
@@ -45,6 +49,7 @@ pub(super) struct Services {
     pub(super) calls: Calls,
     pub(super) names: Registry,
     pub(super) groups: Groups,
+    pub(super) guests: Guests,
     /// Whose handler is polled now.
     current: Cell<Option<ServiceId>>,
     /// Why the messages that are given up now were not handled.
@@ -65,6 +70,7 @@ impl Extension for Services {
             calls: Calls::default(),
             names: Registry::default(),
             groups: Groups::default(),
+            guests: Guests::default(),
             current: Cell::new(None),
             unhandled: Cell::new(None),
             winding_down: Cell::new(false),

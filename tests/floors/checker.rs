@@ -48,7 +48,7 @@ fn a_higher_floor_is_not_named() {
     ] {
         let said = one("net/stream.rs", text);
         assert!(!said.is_empty(), "{text}");
-        assert!(said[0].contains("net (floor 3) may not name gate (floor 6)"), "{said:?}");
+        assert!(said[0].contains("net (floor 3) may not name gate (floor 7)"), "{said:?}");
     }
     assert_complaint("net/stream.rs", "\n\nuse crate::gate::Gate;", "src/net/stream.rs:3:");
     assert_clean("gate/mod.rs", "use crate::{net::stream, memory::pool::Pool}; use super::wire;");

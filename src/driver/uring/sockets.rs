@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd};
+use std::os::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
@@ -172,6 +172,13 @@ pub(crate) fn shutdown(socket: Descriptor, how: Shutdown) -> io::Result<()> {
 /// Makes the close send a reset instead of an orderly end, and drop what the kernel still holds.
 pub(crate) fn set_abortive(socket: Descriptor) -> io::Result<()> {
     Ok(sockopt::set_socket_linger(borrow(&socket), Some(std::time::Duration::ZERO))?)
+}
+
+/// Closes a socket that no core has any more.
+pub(in crate::driver) fn abandon(socket: Descriptor) {
+    // SAFETY: the descriptor was opened by a core that gave it up, and nobody else knows its number;
+    // it is closed here, once.
+    drop(unsafe { OwnedFd::from_raw_fd(socket.0) });
 }
 
 #[cfg(test)]

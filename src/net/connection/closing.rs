@@ -19,7 +19,7 @@ const FLUSH_LOOKS: u8 = 10;
 impl Connection {
     /// Sends what is queued, then closes. Input is discarded from now on.
     pub(crate) fn close(self: &Rc<Self>) {
-        if self.life.get() == Life::Open {
+        if self.life.get() <= Life::Leaving {
             self.life.set(Life::Closing);
             self.finishing.set(true);
             self.mark_dirty();
@@ -72,6 +72,7 @@ impl Connection {
     pub(super) fn advance(&self) {
         match self.life.get() {
             Life::Closing if self.write_ended.get() && self.read_ended.get() => self.end(),
+            Life::Leaving if self.operations.get() == 0 => self.depart(),
             Life::Ending if self.operations.get() == 0 => self.finish(),
             _ => {}
         }
@@ -149,7 +150,7 @@ impl Expire for Connection {
                     self.watch_idle();
                 }
             }
-            Life::Ending | Life::Closed => {}
+            Life::Leaving | Life::Ending | Life::Closed => {}
         }
     }
 }

@@ -3,50 +3,60 @@
 //! ```text
 //!   Open ──close()──▶ Closing: flush ─▶ FIN ─▶ discard until the peer's end, or for LINGER
 //!     │                                                         │
-//!     └──abort(), kick ──▶ Ending: cancel, await the last completions ─▶ close ─▶ Closed
+//!     ├──abort(), kick ──▶ Ending: cancel, await the last completions ─▶ close ─▶ Closed
+//!     └──leave_core() ──▶ Leaving: cancel, await the last completions ─▶ another core
 //! ```
 //! Closing a descriptor does not end its operations, so each path comes through `Ending`.
 
 mod closing;
+mod leaving;
 mod receiving;
 mod sending;
 
+use std::any::Any;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
 use std::rc::Rc;
 
 use rustix::io::Errno;
 
+pub(crate) use self::leaving::Departure;
 use super::output::{Backlog, Output};
 use crate::clock::Now;
 use crate::driver::operation::{Descriptor, Event, SocketAddress};
-use crate::limit::quota::Permit;
+use crate::limit::quota::{Permit, Place};
 use crate::memory::frame::Frame;
 use crate::memory::slots::Key;
 use crate::memory::wheel::TimerKey;
 use crate::reactor::{Reactor, Resident};
 
 /// Hears what comes on a connection. Called by the reactor, never while it holds a borrow.
-pub(crate) trait Receiver {
+pub(crate) trait Receiver: Any {
     /// Bytes came; the frame is all of one receive.
-    fn received(&self, bytes: Frame);
+    fn received(self: Rc<Self>, bytes: Frame);
     /// No more bytes will come: the peer's end of stream, or an error.
-    fn ended(&self, why: Result<(), Errno>);
+    fn ended(self: Rc<Self>, why: Result<(), Errno>);
     /// The send queue passed a mark.
-    fn backlog(&self, backlog: Backlog);
+    fn backlog(self: Rc<Self>, backlog: Backlog);
     /// Whether received bytes wait to be handled: then a silent peer waits for us.
     fn is_behind(&self) -> bool;
     /// The engine stops: finish and close.
-    fn drain(&self);
+    fn drain(self: Rc<Self>);
     /// The socket is gone.
-    fn closed(&self);
+    fn closed(self: Rc<Self>);
+    /// After [`Connection::leave_core`]: no operation of this core is left.
+    fn departed(self: Rc<Self>, departure: Departure) {
+        drop(departure);
+    }
     /// After [`Connection::watch_sends`]: something was sent, or the write side has ended.
-    fn sent(&self) {}
+    fn sent(self: Rc<Self>) {}
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Life {
     Open,
+    /// Waiting for the last completions, to go on on another core.
+    Leaving,
     /// Flushing, then waiting for the peer's end.
     Closing,
     /// Waiting for the last completions.
@@ -59,7 +69,7 @@ pub(crate) struct Connection {
     pub(crate) reactor: Rc<Reactor>,
     socket: Descriptor,
     /// Its place among the reactor's residents.
-    key: OnceCell<Key>,
+    key: Cell<Key>,
     /// Boxed: asked for once, if at all.
     peer: OnceCell<Box<SocketAddress>>,
     life: Cell<Life>,
@@ -106,7 +116,7 @@ impl Connection {
         let this = Rc::new(Connection {
             reactor: reactor.clone(),
             socket,
-            key: OnceCell::new(),
+            key: Cell::new(Key::NONE),
             peer: OnceCell::new(),
             life: Cell::new(Life::Open),
             operations: Cell::new(0),
@@ -134,14 +144,22 @@ impl Connection {
             permit: Cell::new(permit),
         });
         let key = reactor.settle(this.clone());
-        this.key.set(key).expect("set here only");
+        this.key.set(key);
         this.watch_idle();
         this
     }
 
+    /// Keeps a place at a gate until its socket is closed.
+    pub(crate) fn occupy(&self, place: Place) {
+        if let Some(mut permit) = self.permit.take() {
+            permit.occupy(place);
+            self.permit.set(Some(permit));
+        }
+    }
+
     /// Its number on this core; never used again for another connection.
     pub(crate) fn key(&self) -> Key {
-        *self.key.get().expect("set when it was made")
+        self.key.get()
     }
 
     /// Who is at the other end. Asked once, at the first call; unknown once the peer is gone.
@@ -205,7 +223,7 @@ impl Connection {
         drop(before); // outside of the borrow
     }
 
-    fn receiver(&self) -> Option<Rc<dyn Receiver>> {
+    pub(crate) fn receiver(&self) -> Option<Rc<dyn Receiver>> {
         self.receiver.borrow().clone()
     }
 }

@@ -84,7 +84,7 @@ impl Connection {
         metrics.bytes_received.add(len);
         self.bytes_received.set(self.bytes_received.get() + len);
         self.last_received.set(self.reactor.now());
-        if self.life.get() != Life::Open {
+        if self.life.get() > Life::Leaving {
             return; // discarded: nobody reads any more
         }
         let Some(receiver) = self.receiver() else { return };
@@ -110,7 +110,7 @@ impl Connection {
         if let Err(error) = why {
             self.fail_writes(error);
         }
-        if self.life.get() == Life::Open
+        if self.life.get() <= Life::Leaving
             && let Some(receiver) = self.receiver()
         {
             receiver.ended(why);

@@ -170,6 +170,9 @@ impl Connection {
 impl Flush for Connection {
     fn flush(self: Rc<Self>) {
         self.dirty.set(false);
+        if self.life.get() == Life::Leaving {
+            return self.advance(); // what waits goes along
+        }
         if self.life.get() >= Life::Ending {
             return;
         }

@@ -226,7 +226,7 @@ impl Receiver for Side {
         !self.inlet.borrow().is_empty()
     }
 
-    fn received(&self, bytes: Frame) {
+    fn received(self: Rc<Self>, bytes: Frame) {
         let unread = {
             let mut inlet = self.inlet.borrow_mut();
             inlet.push(bytes);
@@ -239,11 +239,11 @@ impl Receiver for Side {
         self.wake_reader();
     }
 
-    fn ended(&self, why: Result<(), Errno>) {
+    fn ended(self: Rc<Self>, why: Result<(), Errno>) {
         self.set_end(why.map_or_else(End::Failed, |()| End::Peer));
     }
 
-    fn backlog(&self, backlog: Backlog) {
+    fn backlog(self: Rc<Self>, backlog: Backlog) {
         let callback = self.on_backlog.take();
         let Some(mut callback) = callback else { return };
         let metrics = &self.connection.reactor.metrics;
@@ -254,14 +254,14 @@ impl Receiver for Side {
         }
     }
 
-    fn drain(&self) {
+    fn drain(self: Rc<Self>) {
         if self.accepted {
             self.set_end(End::Stopping);
             self.connection.pause();
         }
     }
 
-    fn closed(&self) {
+    fn closed(self: Rc<Self>) {
         if self.end.get().is_none() {
             self.set_end(End::Closed);
         }
@@ -269,7 +269,7 @@ impl Receiver for Side {
         self.sent();
     }
 
-    fn sent(&self) {
+    fn sent(self: Rc<Self>) {
         let writers = self.writers.take();
         writers.into_iter().for_each(Waker::wake);
     }

@@ -1,44 +1,25 @@
-//! The client as its agent sees it.
+//! The client as its service sees it.
 
 use std::fmt;
 use std::rc::Rc;
 
+use super::id::ClientId;
+use super::session::Session;
 use crate::driver::operation::SocketAddress;
 use crate::error::Result;
 use crate::memory::chain::Payload;
-use crate::memory::slots::Key;
-use crate::net::connection::Connection;
-use crate::wire::Framing;
 
 /// One connected client. A cheap clone, bound to its core; [`Client::id`] may leave it.
 #[derive(Clone)]
-pub struct Client {
-    connection: Rc<Connection>,
-    framing: Framing,
-}
-
-/// Names a client among all of an engine, never again for another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ClientId {
-    core: u32,
-    key: Key,
-}
-
-impl ClientId {
-    pub(super) fn key(self) -> Key {
-        self.key
-    }
-}
-
-impl fmt::Display for ClientId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{:x}", self.core, self.key.to_u64())
-    }
-}
+pub struct Client(Rc<Session>);
 
 impl Client {
-    pub(super) fn new(connection: Rc<Connection>, framing: Framing) -> Client {
-        Client { connection, framing }
+    pub(crate) fn new(session: Rc<Session>) -> Client {
+        Client(session)
+    }
+
+    pub(crate) fn session(&self) -> &Rc<Session> {
+        &self.0
     }
 
     /// Queues one frame for the client, framed as its gate frames. Takes a received
@@ -52,42 +33,47 @@ impl Client {
     #[inline]
     pub fn send<'a>(&self, payload: impl Into<Payload<'a>>) -> Result<()> {
         let payload = payload.into();
-        let envelope = self.framing.encode(payload.len())?;
-        if self.framing == Framing::Line {
-            self.framing.check_payload(payload.as_ref())?;
-        }
-        Ok(self.connection.write(envelope.head(), payload, envelope.tail())?)
+        let framing = self.0.framing;
+        let envelope = framing.encode(payload.len())?;
+        framing.check_payload(payload.as_ref())?;
+        Ok(self.0.connection.write(envelope.head(), payload, envelope.tail())?)
     }
 
-    /// Closes the connection after what is queued has left; the agent hears
-    /// [`Disconnect::Closed`](super::Disconnect::Closed) when it is gone.
+    /// Turns reads on: an accepted client is parked until somebody says so, and what it sends
+    /// meanwhile waits in the kernel. Forwarding it does so, too.
+    pub fn open(&self) {
+        self.0.open();
+    }
+
+    /// Closes the connection after what is queued has left; the service hears
+    /// [`Disconnect::Closed`](super::Disconnect::Closed) when it is gone, and no frame any more.
     pub fn close(&self) {
-        self.connection.close();
+        self.0.connection.close();
     }
 
     /// Closes the connection at once and drops what is queued; the client sees a reset.
     pub fn kick(&self) {
-        self.connection.abort_now();
+        self.0.connection.abort_now();
     }
 
     /// The client's name, which may be kept anywhere.
     pub fn id(&self) -> ClientId {
-        ClientId { core: self.connection.reactor.index as u32, key: self.connection.key() }
+        self.0.id
     }
 
     /// Where the client connects from; `None` if it was gone before anybody asked.
     pub fn peer(&self) -> Option<&SocketAddress> {
-        self.connection.peer()
+        self.0.connection.peer()
     }
 
     /// Whether frames can still be sent.
     pub fn is_open(&self) -> bool {
-        self.connection.is_open()
+        self.0.connection.is_open()
     }
 
     /// Bytes that wait to be sent.
     pub fn queued(&self) -> usize {
-        self.connection.queued()
+        self.0.connection.queued()
     }
 }
 

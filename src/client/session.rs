@@ -1,0 +1,449 @@
+//! A session: one client's connection with its framing, and what its service is yet to hear of it.
+
+mod hearing;
+
+use std::cell::{Cell, RefCell};
+use std::mem;
+use std::rc::{Rc, Weak};
+
+use super::Hub;
+use super::disconnect::Disconnect;
+use super::id::ClientId;
+use super::pace::Pace;
+use super::unread::{Cutting, Unread};
+use crate::limit::RetryAfter;
+use crate::memory::frame::Frame;
+use crate::net::connection::{Connection, Departure};
+use crate::net::cutter::Cutter;
+use crate::net::output::Backlog;
+use crate::reactor::Alarm;
+use crate::wire::Framing;
+
+/// What a service hears of a client, in this order.
+pub(crate) enum News {
+    /// It is the service's from now on.
+    Connected,
+    /// Frames have come.
+    Frames(Batch),
+    Backlog(Backlog),
+    /// The last.
+    Disconnected(Disconnect),
+}
+
+/// Which frames a service was told of.
+#[derive(Clone, Copy)]
+pub(crate) struct Batch {
+    /// Whose they are: how often the client had been handed on.
+    owner: u32,
+    /// The place in the client's stream where they end.
+    until: u64,
+}
+
+/// Who hears of the end of a client that has left its service.
+pub(crate) type Farewell = Box<dyn FnOnce(ClientId, Disconnect)>;
+
+/// Who waits for a connection to be free of its core.
+type Packed = Box<dyn FnOnce(Departure)>;
+
+/// One client's connection with its framing.
+pub(crate) struct Session {
+    pub(crate) connection: Rc<Connection>,
+    pub(crate) id: ClientId,
+    pub(crate) framing: Framing,
+    unread: RefCell<Unread>,
+    /// Whose it is. Taken out for the length of a statement.
+    hub: Cell<Option<Rc<dyn Hub>>>,
+    /// Its place there.
+    pub(crate) place: Cell<u32>,
+    /// How often it was handed on.
+    owner: Cell<u32>,
+    marks: Marks,
+    /// What most sessions need at their end only. Taken out for the length of a statement.
+    rare: Cell<Option<Box<Rare>>>,
+    /// What limits the client's rate, if anything does.
+    pace: Cell<Option<Box<Pace>>>,
+}
+
+/// What has happened to a session, and who was told.
+#[derive(Default)]
+struct Marks {
+    /// The hub was told that something waits.
+    told: Cell<bool>,
+    /// The service does not know the client yet.
+    is_new: Cell<bool>,
+    /// Frames are out, to be cut.
+    reading: Cell<bool>,
+    /// No more comes.
+    ended: Cell<bool>,
+    /// A frame was whole.
+    greeted: Cell<bool>,
+    /// It is on its way to another core.
+    leaving: Cell<bool>,
+    /// Something of `rare` waits to be told.
+    has_rare_news: Cell<bool>,
+}
+
+#[derive(Default)]
+struct Rare {
+    /// Where the send queue stands, when the service was not told yet.
+    backlog: Option<Backlog>,
+    /// Why no more comes, when the service was not told yet.
+    end: Option<Disconnect>,
+    farewell: Option<Farewell>,
+    packed: Option<Packed>,
+}
+
+/// What a session takes along to another core, beside its connection.
+pub(super) struct Luggage {
+    id: ClientId,
+    framing: Framing,
+    cutter: Cutter,
+    waiting: Vec<u8>,
+    end: Option<Disconnect>,
+    greeted: bool,
+    pace: Option<Box<Pace>>,
+}
+
+impl Session {
+    /// The session of a fresh connection, reads off.
+    pub(crate) fn new(connection: Rc<Connection>, framing: Framing) -> Rc<Session> {
+        let reactor = &connection.reactor;
+        let id = ClientId::new(reactor.shared.engine, reactor.index, connection.key());
+        let unread = Unread::new(framing, reactor.settings.frame_bytes_max);
+        let pace = Pace::of(&connection);
+        let session = Session::build(connection, id, framing, unread, pace);
+        session.watch_handshake();
+        session
+    }
+
+    /// The session of a client that came from another core.
+    pub(super) fn adopt(connection: Rc<Connection>, luggage: Luggage) -> Rc<Session> {
+        let Luggage { id, framing, cutter, waiting, end, greeted, pace } = luggage;
+        let unread = Unread::unpack(cutter, waiting);
+        let session = Session::build(connection, id, framing, unread, pace);
+        session.marks.greeted.set(greeted);
+        if !greeted {
+            session.watch_handshake();
+        }
+        if let Some(why) = end {
+            session.end(why);
+        }
+        session
+    }
+
+    fn build(
+        connection: Rc<Connection>,
+        id: ClientId,
+        framing: Framing,
+        unread: Unread,
+        pace: Option<Box<Pace>>,
+    ) -> Rc<Session> {
+        let session = Rc::new(Session {
+            connection: connection.clone(),
+            id,
+            framing,
+            unread: RefCell::new(unread),
+            hub: Cell::new(None),
+            place: Cell::new(0),
+            owner: Cell::new(0),
+            marks: Marks::default(),
+            rare: Cell::new(None),
+            pace: Cell::new(pace),
+        });
+        connection.attach(session.clone());
+        session
+    }
+
+    /// Gives the client a time to send something whole.
+    fn watch_handshake(self: &Rc<Self>) {
+        let reactor = &self.connection.reactor;
+        let handshake = reactor.settings.handshake;
+        if !handshake.is_zero() {
+            let late: Weak<Session> = Rc::downgrade(self);
+            reactor.set_timer(handshake, Alarm::Hook(late));
+        }
+    }
+
+    /// Turns reads on.
+    pub(crate) fn open(&self) {
+        if !self.marks.ended.get() && !self.marks.leaving.get() && !self.is_full() {
+            self.connection.resume();
+        }
+    }
+
+    /// Gives the client to a service. `false` when that has ended; then the client stays whose it
+    /// was. What waits goes along.
+    pub(crate) fn give_to(self: &Rc<Self>, hub: &Rc<dyn Hub>) -> bool {
+        if self.is_of(hub.number()) {
+            return true;
+        }
+        let before = self.place.get();
+        if !hub.enter(self) {
+            return false;
+        }
+        let place = self.place.replace(before);
+        self.leave_hub();
+        self.place.set(place);
+        self.hub.set(Some(hub.clone()));
+        self.marks.is_new.set(true);
+        self.announce();
+        true
+    }
+
+    /// A look at whose it is.
+    #[inline]
+    fn with_hub<R>(&self, look: impl FnOnce(Option<&Rc<dyn Hub>>) -> R) -> R {
+        let hub = self.hub.take();
+        let result = look(hub.as_ref());
+        self.hub.set(hub);
+        result
+    }
+
+    /// The number of the hub that it belongs to.
+    pub(crate) fn owner(&self) -> Option<u64> {
+        self.with_hub(|hub| hub.map(|hub| hub.number()))
+    }
+
+    /// Whether it belongs to the hub of this number.
+    pub(crate) fn is_of(&self, hub: u64) -> bool {
+        self.owner() == Some(hub)
+    }
+
+    /// It belongs to nobody; frames that are out are nobody's.
+    fn leave_hub(self: &Rc<Self>) {
+        self.owner.set(self.owner.get().wrapping_add(1));
+        self.marks.reading.set(false);
+        self.marks.told.set(false);
+        let hub = self.hub.take();
+        if let Some(hub) = hub {
+            hub.leave(self);
+        }
+    }
+
+    fn with_rare<R>(&self, body: impl FnOnce(&mut Rare) -> R) -> R {
+        let mut rare = self.rare.take().unwrap_or_default();
+        let result = body(&mut rare);
+        self.rare.set(Some(rare));
+        result
+    }
+
+    /// Has `farewell` told when the client is gone, whose ever it is by then.
+    pub(crate) fn on_farewell(&self, farewell: Farewell) {
+        let before = self.with_rare(|rare| rare.farewell.replace(farewell));
+        drop(before);
+    }
+
+    pub(crate) fn take_farewell(&self) -> Option<Farewell> {
+        self.with_rare(|rare| rare.farewell.take())
+    }
+
+    /// Whether somebody else hears of the end, too.
+    pub(crate) fn has_farewell(&self) -> bool {
+        self.with_rare(|rare| rare.farewell.is_some())
+    }
+
+    fn say_farewell(&self, why: Disconnect) {
+        if let Some(farewell) = self.take_farewell() {
+            farewell(self.id, why);
+        }
+    }
+
+    /// Whether no service will hear of it any more, or none of this core.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.marks.leaving.get()
+            || self.marks.ended.get() && self.with_rare(|rare| rare.end.is_none())
+    }
+
+    /// Tells the hub once that something waits.
+    fn announce(self: &Rc<Self>) {
+        let marks = &self.marks;
+        let has_news =
+            marks.is_new.get() || self.unread.borrow().bytes() > 0 || marks.has_rare_news.get();
+        if !has_news || marks.told.get() || marks.reading.get() {
+            return;
+        }
+        let hub = self.hub.take();
+        if let Some(hub) = hub {
+            marks.told.set(true);
+            self.hub.set(Some(hub.clone()));
+            hub.ready(self);
+        }
+    }
+
+    /// What the service is to hear next; asked by the hub that was told. If there is more, it is
+    /// told again by [`Session::settle`].
+    pub(crate) fn next(&self) -> Option<News> {
+        self.marks.told.set(false);
+        if self.marks.is_new.replace(false) {
+            return Some(News::Connected);
+        }
+        if self.marks.reading.get() {
+            return None; // its frames are still out: told again when they are not
+        }
+        let unread = self.unread.borrow();
+        if unread.bytes() > 0 {
+            self.marks.reading.set(true);
+            return Some(News::Frames(Batch { owner: self.owner.get(), until: unread.received() }));
+        }
+        drop(unread);
+        if !self.marks.has_rare_news.get() {
+            return None;
+        }
+        self.with_rare(|rare| {
+            self.marks.has_rare_news.set(rare.backlog.is_some() && rare.end.is_some());
+            let backlog = rare.backlog.take().map(News::Backlog);
+            backlog.or_else(|| rare.end.take().map(News::Disconnected))
+        })
+    }
+
+    /// What the service heard was handled: it is told if there is more.
+    #[inline]
+    pub(crate) fn settle(self: &Rc<Self>) {
+        self.announce();
+    }
+
+    /// Whether the service that holds this batch has had its share of the turn.
+    #[inline]
+    pub(super) fn try_spend(&self) -> bool {
+        self.with_hub(|hub| hub.is_none_or(|hub| hub.try_spend()))
+    }
+
+    /// The next frame of a batch. The end is noted if the client broke a rule.
+    #[inline]
+    pub(super) fn cut(&self, batch: Batch) -> Option<Frame> {
+        if batch.owner != self.owner.get() || !self.connection.is_open() {
+            return None;
+        }
+        let metrics = &self.connection.reactor.metrics;
+        loop {
+            let cut = self.unread.borrow_mut().cut(batch.until);
+            let (frame, joined) = match cut {
+                Ok(Cutting::Frame { frame, joined }) => (frame, joined),
+                Ok(Cutting::Receive) => {
+                    self.connection.mark_handled();
+                    self.catch_up();
+                    continue;
+                }
+                Ok(Cutting::Nothing) => return None,
+                Err(error) => {
+                    metrics.malformed.add(1);
+                    self.refuse(Disconnect::Malformed(error));
+                    return None;
+                }
+            };
+            self.marks.greeted.set(true);
+            metrics.frames_joined.add(u64::from(joined));
+            if let Err(retry) = self.take_pace() {
+                metrics.too_fast.add(1);
+                metrics.frames_undelivered.add(1);
+                self.refuse(Disconnect::TooFast(retry));
+                return None;
+            }
+            metrics.frames.add(1);
+            return Some(frame);
+        }
+    }
+
+    #[inline]
+    fn take_pace(&self) -> Result<(), RetryAfter> {
+        let Some(pace) = self.pace.take() else { return Ok(()) };
+        let taken = pace.take(self.connection.reactor.now());
+        self.pace.set(Some(pace));
+        taken
+    }
+
+    /// Reads nothing of this client any more.
+    #[cold]
+    fn refuse(&self, why: Disconnect) {
+        self.connection.pause();
+        self.drop_unread();
+        // In place of whatever came first: nobody has heard of that.
+        self.marks.ended.set(true);
+        self.marks.has_rare_news.set(true);
+        self.with_rare(|rare| rare.end = Some(why));
+    }
+
+    /// The batch was cut, or dropped; what is left of it counts as undelivered.
+    pub(super) fn done_reading(self: &Rc<Self>, batch: Batch) {
+        if batch.owner != self.owner.get() {
+            return;
+        }
+        if !self.unread.borrow().is_cut_to(batch.until) {
+            self.drop_unread();
+        }
+        self.marks.reading.set(false);
+        self.catch_up();
+        self.announce();
+    }
+
+    /// Drops what waits, and counts the frames in it.
+    fn drop_unread(&self) {
+        let dropped = self.unread.borrow_mut().clear();
+        self.connection.reactor.metrics.frames_undelivered.add(dropped);
+    }
+
+    fn is_full(&self) -> bool {
+        let settings = &self.connection.reactor.settings;
+        let unread = self.unread.borrow();
+        unread.bytes() >= settings.receive_bytes_max
+            || unread.receives() >= settings.mailbox_max as usize
+    }
+
+    /// Turns reads on again when the service has caught up.
+    fn catch_up(&self) {
+        if !self.connection.is_paused() || self.marks.ended.get() || self.marks.leaving.get() {
+            return;
+        }
+        let settings = &self.connection.reactor.settings;
+        let unread = self.unread.borrow();
+        let caught_up = unread.bytes() <= settings.receive_bytes_max / 2
+            && unread.receives() <= settings.mailbox_max as usize / 2;
+        if caught_up {
+            self.connection.resume();
+        }
+    }
+
+    /// No more will come; the first reason counts.
+    pub(crate) fn end(self: &Rc<Self>, why: Disconnect) {
+        if !self.marks.ended.replace(true) {
+            self.with_rare(|rare| rare.end = Some(why));
+            self.marks.has_rare_news.set(true);
+            self.announce();
+        }
+    }
+
+    /// The service has heard the end, or has ended itself: the connection goes, after what is
+    /// queued has left.
+    pub(crate) fn close(self: &Rc<Self>, why: Disconnect) {
+        self.marks.ended.set(true);
+        self.marks.has_rare_news.set(false);
+        self.with_rare(|rare| rare.end = None);
+        self.drop_unread();
+        self.leave_hub();
+        self.connection.close();
+        self.say_farewell(why);
+    }
+
+    /// Frees the connection of this core, and calls `packed` when it is; not if it ends meanwhile.
+    pub(super) fn begin_leaving(self: &Rc<Self>, packed: Packed) {
+        self.marks.leaving.set(true);
+        self.leave_hub();
+        self.with_rare(|rare| rare.packed = Some(packed));
+        self.connection.leave_core();
+    }
+
+    /// What goes along with the connection.
+    pub(super) fn take_luggage(&self) -> Luggage {
+        let fresh = Unread::new(self.framing, 0);
+        let (cutter, waiting) = mem::replace(&mut *self.unread.borrow_mut(), fresh).pack();
+        Luggage {
+            id: self.id,
+            framing: self.framing,
+            cutter,
+            waiting,
+            end: self.with_rare(|rare| rare.end.take()),
+            greeted: self.marks.greeted.get(),
+            pace: self.pace.take(),
+        }
+    }
+}
