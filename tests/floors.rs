@@ -25,7 +25,7 @@ const TABLE: &[Row] = &[
     row("error", 0, &["config", "wire"]),
     row("guard", 0, &[]),
     row("clock", 0, &[]),
-    row("wire", 0, &[]),
+    row("wire", 0, &["guard"]),
     row("sys", 0, &[]),
     row("metrics", 0, &["clock"]),
     row("config", 0, &["sys"]),

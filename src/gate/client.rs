@@ -52,10 +52,7 @@ impl Client {
     #[inline]
     pub fn send<'a>(&self, payload: impl Into<Payload<'a>>) -> Result<()> {
         let payload = payload.into();
-        let envelope = self.framing.encode(payload.len())?;
-        if self.framing == Framing::Line {
-            self.framing.check_payload(payload.as_ref())?;
-        }
+        let envelope = self.framing.encode(payload.as_ref())?;
         Ok(self.connection.write(envelope.head(), payload, envelope.tail())?)
     }
 

@@ -74,7 +74,7 @@ impl LengthPrefix {
             }
             LengthPrefix::Varint => encode_varint(payload_bytes as u32),
         };
-        Ok(Envelope { head, head_bytes, tail: b"" })
+        Ok(Envelope::prefix(head, head_bytes))
     }
 }
 

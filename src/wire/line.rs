@@ -1,6 +1,6 @@
 //! Lines of text: LF ends a line, and a CR right before it belongs to the end.
 
-use super::{Found, FrameError, Step};
+use super::{Envelope, Found, FrameError, Step};
 use memchr::memchr;
 
 /// Looks for a line at the front of `bytes`, from `scanned` on.
@@ -50,10 +50,11 @@ pub(super) fn end(bytes: &[u8]) -> Option<usize> {
     memchr::memchr(b'\n', bytes).map(|at| at + 1)
 }
 
-pub(super) fn check_payload(payload: &[u8]) -> Result<(), FrameError> {
+/// A payload with a LF in it would be read as two lines.
+pub(super) fn encode(payload: &[u8]) -> Result<Envelope, FrameError> {
     match memchr(b'\n', payload) {
         Some(at) => Err(FrameError::HoldsSeparator { at }),
-        None => Ok(()),
+        None => Ok(Envelope::new(b"", b"\n")),
     }
 }
 
@@ -127,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_payload_with_a_line_feed_is_not_a_line() {
-        assert_eq!(check_payload(b"plain\r"), Ok(()));
-        assert_eq!(check_payload(b"two\nlines\n"), Err(FrameError::HoldsSeparator { at: 3 }));
+        assert_eq!(encode(b"plain\r").expect("a line").tail(), b"\n");
+        assert_eq!(encode(b"two\nlines\n"), Err(FrameError::HoldsSeparator { at: 3 }));
     }
 }
