@@ -32,6 +32,7 @@ const TABLE: &[Row] = &[
     row("limit", 0, &["error", "clock", "config", "metrics"]),
     row("memory", 0, &["error", "guard", "clock", "config", "metrics", "sys"]),
     row("driver", 1, &[]),
+    row("json", 1, &[]),
     row("play", 1, &[]),
     row("session", 1, &[]),
     row("reactor", 2, &[]),
@@ -60,7 +61,7 @@ const ENVIRONMENT: &[&str] = &["config"];
 const CLOCKS: &[&str] = &["driver"];
 
 /// Modules that the servers may name beside what the crate's root re-exports.
-const PUBLIC: &[&str] = &["prelude", "wire", "net"];
+const PUBLIC: &[&str] = &["prelude", "wire", "net", "json"];
 
 const LINES_MAX: usize = 500;
 
