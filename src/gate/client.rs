@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::memory::chain::Payload;
 use crate::memory::slots::Key;
 use crate::net::connection::Connection;
-use crate::wire::Framing;
+use crate::wire::{Envelope, Framing};
 
 /// One connected client. A cheap clone, bound to its core; [`Client::id`] may leave it.
 #[derive(Clone)]
@@ -52,7 +52,8 @@ impl Client {
     #[inline]
     pub fn send<'a>(&self, payload: impl Into<Payload<'a>>) -> Result<()> {
         let payload = payload.into();
-        let envelope = self.framing.encode(payload.as_ref())?;
+        let mut envelope = Envelope::EMPTY;
+        self.framing.encode_in(&mut envelope, payload.as_ref())?;
         Ok(self.connection.write(envelope.head(), payload, envelope.tail())?)
     }
 

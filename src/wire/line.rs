@@ -51,10 +51,14 @@ pub(super) fn end(bytes: &[u8]) -> Option<usize> {
 }
 
 /// A payload with a LF in it would be read as two lines.
-pub(super) fn encode(payload: &[u8]) -> Result<Envelope, FrameError> {
+#[inline]
+pub(super) fn encode(envelope: &mut Envelope, payload: &[u8]) -> Result<(), FrameError> {
     match memchr(b'\n', payload) {
         Some(at) => Err(FrameError::HoldsSeparator { at }),
-        None => Ok(Envelope::new(b"", b"\n")),
+        None => {
+            envelope.put_tail(*b"\n");
+            Ok(())
+        }
     }
 }
 
@@ -128,7 +132,12 @@ mod tests {
 
     #[test]
     fn a_payload_with_a_line_feed_is_not_a_line() {
-        assert_eq!(encode(b"plain\r").expect("a line").tail(), b"\n");
-        assert_eq!(encode(b"two\nlines\n"), Err(FrameError::HoldsSeparator { at: 3 }));
+        let mut envelope = Envelope::EMPTY;
+        assert_eq!(encode(&mut envelope, b"plain\r"), Ok(()));
+        assert_eq!((envelope.head(), envelope.tail()), (&b""[..], &b"\n"[..]));
+        assert_eq!(
+            encode(&mut envelope, b"two\nlines\n"),
+            Err(FrameError::HoldsSeparator { at: 3 })
+        );
     }
 }

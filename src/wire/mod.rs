@@ -44,8 +44,6 @@ pub use codec::{Breach, Codec, ENCODING_BYTES_MAX};
 pub use error::{FrameError, UnknownFraming};
 pub use frame::LengthPrefix;
 
-use frame::PREFIX_BYTES_MAX;
-
 /// What an [`Envelope`] holds at most, in bytes: head and tail together. A `Content-Length` line
 /// with the empty line behind it just fits.
 pub const ENVELOPE_BYTES_MAX: usize = 30;
@@ -133,12 +131,22 @@ impl Envelope {
         Envelope { bytes, head_bytes: head.len() as u8, tail_bytes: tail.len() as u8 }
     }
 
-    /// The first `head_bytes` of `prefix` before the payload, nothing behind it.
+    /// Nothing before the payload, nothing behind it.
+    pub(crate) const EMPTY: Envelope =
+        Envelope { bytes: [0; ENVELOPE_BYTES_MAX], head_bytes: 0, tail_bytes: 0 };
+
+    /// Puts a head of `N` bytes into an empty envelope.
     #[inline]
-    fn prefix(prefix: [u8; PREFIX_BYTES_MAX], head_bytes: u8) -> Envelope {
-        let mut bytes = [0; ENVELOPE_BYTES_MAX];
-        bytes[..PREFIX_BYTES_MAX].copy_from_slice(&prefix);
-        Envelope { bytes, head_bytes, tail_bytes: 0 }
+    fn put_head<const N: usize>(&mut self, head: [u8; N]) {
+        self.bytes[..N].copy_from_slice(&head);
+        self.head_bytes = N as u8;
+    }
+
+    /// Puts a tail of `N` bytes into an empty envelope.
+    #[inline]
+    fn put_tail<const N: usize>(&mut self, tail: [u8; N]) {
+        self.bytes[..N].copy_from_slice(&tail);
+        self.tail_bytes = N as u8;
     }
 
     /// The bytes before the payload.
@@ -216,15 +224,30 @@ impl Framing {
     /// in a line, and what a custom codec says.
     #[inline]
     pub fn encode(self, payload: &[u8]) -> Result<Envelope, FrameError> {
+        let mut envelope = Envelope::EMPTY;
+        self.encode_in(&mut envelope, payload)?;
+        Ok(envelope)
+    }
+
+    /// As [`Framing::encode`], into an empty envelope where it lies. Moving one out of a result
+    /// costs more than all the rest: it is loaded in words that were just stored in bytes.
+    #[inline]
+    pub(crate) fn encode_in(
+        self,
+        envelope: &mut Envelope,
+        payload: &[u8],
+    ) -> Result<(), FrameError> {
         match self {
-            Framing::Length(prefix) => prefix.encode(payload.len()),
+            Framing::Length(prefix) => prefix.encode(envelope, payload.len())?,
             Framing::Fixed(size) if payload.len() != size.get() as usize => {
-                Err(FrameError::NotFixed { len: payload.len(), size: size.get() as usize })
+                let size = size.get() as usize;
+                return Err(FrameError::NotFixed { len: payload.len(), size });
             }
-            Framing::Line => line::encode(payload),
-            Framing::Raw | Framing::Fixed(_) => Ok(Envelope::prefix([0; PREFIX_BYTES_MAX], 0)),
-            Framing::Custom(codec) => codec::encode(codec, payload),
+            Framing::Line => line::encode(envelope, payload)?,
+            Framing::Raw | Framing::Fixed(_) => {}
+            Framing::Custom(codec) => *envelope = codec::encode(codec, payload)?,
         }
+        Ok(())
     }
 }
 

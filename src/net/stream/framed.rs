@@ -16,7 +16,7 @@ use crate::memory::chain::Payload;
 use crate::memory::frame::Frame;
 use crate::net::cutter::{Cut, Cutter};
 use crate::net::error::{FlushError, ReadFrameError};
-use crate::wire::{FrameError, Framing};
+use crate::wire::{Envelope, FrameError, Framing};
 
 /// A stream that is read and written in frames, accepted or connected: what a gate does for its
 /// clients, for any task. Made by `framed` of a [`TcpStream`](super::TcpStream) or a
@@ -152,7 +152,8 @@ impl<S: Deref<Target = Stream>> Framed<S> {
     /// [`SendError::Frame`] when the payload is no frame of this framing, and as [`Stream::write`].
     pub fn write<'a>(&self, payload: impl Into<Payload<'a>>) -> Result<(), SendError> {
         let payload = payload.into();
-        let envelope = self.framing.encode(payload.as_ref())?;
+        let mut envelope = Envelope::EMPTY;
+        self.framing.encode_in(&mut envelope, payload.as_ref())?;
         self.stream.side.connection.write(envelope.head(), payload, envelope.tail())
     }
 
@@ -164,11 +165,13 @@ impl<S: Deref<Target = Stream>> Framed<S> {
         self.stream.flush().await
     }
 
-    /// Closes the stream: as [`Stream::close`].
+    /// Closes the stream: as [`Stream::close`]. Frames that nobody has read go, too.
     ///
     /// # Errors
     /// [`FlushError`] when what was queued did not leave.
     pub async fn close(&self) -> Result<(), FlushError> {
+        self.piece.take();
+        self.cutter.borrow_mut().take_partial();
         self.stream.close().await
     }
 
