@@ -82,15 +82,11 @@ async fn through(
 const PATIENT: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(3);
 
-fn weather(seed: u64) -> Simulation {
-    println!("seed {seed}");
-    Simulation::new(seed).weather(Faults::bad_weather())
-}
-
-/// Runs one engine's worth of connections.
+/// Runs clients in bad weather.
 fn run(seed: u64, body: impl Future<Output = Result<()>> + 'static) {
-    let mut sim = weather(seed);
-    sim.run(body).unwrap_or_else(|stuck| panic!("{stuck}")).expect("no connection breaks");
+    let mut sim = Simulation::new(seed).weather(Faults::bad_weather());
+    let ran = sim.run(body).unwrap_or_else(|stuck| panic!("{stuck}"));
+    ran.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     sim.stop().expect("nothing is left");
 }
 
@@ -150,7 +146,7 @@ fn the_longest_payload_passes_and_the_next_byte_is_refused() {
             let alone = wire.chunks(1).map(<[u8]>::to_vec).collect();
             for pieces in [vec![wire.clone()], alone] {
                 let (frames, end) = through(framing, pieces, PATIENT).await?;
-                assert_eq!(frames, [longest.clone()], "{framing}");
+                assert!(frames.len() == 1 && frames[0] == longest, "{framing}: {frames:?}");
                 let refused = match framing {
                     _ if ends_by_sign => FrameError::LineTooLong { max: MAX },
                     _ => FrameError::TooLong { len: MAX + 1, max: MAX },

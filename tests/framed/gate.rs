@@ -18,6 +18,7 @@ struct Echo(Ends);
 
 impl Agent for Echo {
     async fn frame(&mut self, client: &Client, frame: Frame) -> Result<()> {
+        assert!(frame != Frame::from(b"Z".to_vec()), "as it was told");
         client.send(frame)
     }
 
@@ -135,11 +136,17 @@ fn a_codec_that_lies_ends_its_connection_and_nothing_else() {
             let stream = TcpStream::connect(AT).await?;
             stream.write("aXPP")?;
             assert_eq!(&stream.read_to_end(10).await?[..], b"a");
+            // What the agent leaves behind is counted while its panic unwinds.
+            let stream = TcpStream::connect(AT).await?;
+            stream.write("aZaPP")?;
+            assert_eq!(&stream.read_to_end(10).await?[..], b"a");
+            innocent.write("c")?;
+            assert_eq!(&innocent.read_exact(1).await?[..], b"c");
             Ok(())
         })
         .expect("not stuck");
     ran.expect("no error");
-    assert_eq!((sim.metrics().malformed, sim.metrics().panics), (8, 0));
+    assert_eq!((sim.metrics().malformed, sim.metrics().panics), (8, 1));
     sim.stop().expect("nothing is left");
     use Breach::{Beyond, Empty, Greedy, Panicked, Shrunk, Stuck};
     let breaches = [Beyond, Beyond, Empty, Stuck, Greedy, Panicked, Panicked, Shrunk];
