@@ -11,7 +11,7 @@
 //!   line       0    │ no LF            │ 1, 2 │  LF, or CR LF
 //!   fixed:N    0    │ N                │ 0    │
 //!   raw        0    │ 1 ..             │ 0    │  whatever is there
-//!   own        0..255 │ as it says     │ 0..255│  a `Codec`
+//!   a `Codec`  0..  │ what it says     │ 0..  │  of a user's own
 //! ```
 //!
 //! ```
