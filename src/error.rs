@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use crate::config::ConfigError;
-use crate::wire::FrameError;
+use crate::wire::{FrameError, UnknownFraming};
 
 /// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -108,6 +108,12 @@ impl From<io::Error> for Error {
 impl From<FrameError> for Error {
     fn from(error: FrameError) -> Error {
         Error::Send(SendError::Frame(error))
+    }
+}
+
+impl From<UnknownFraming> for Error {
+    fn from(error: UnknownFraming) -> Error {
+        Error::Other(error.into())
     }
 }
 

@@ -69,7 +69,8 @@
 //! | a client for each connection, framed | [`Gate`], [`Agent`], [`Client`], [`Frame`] |
 //! | messages, calls, names, groups, supervision | [`service`] |
 //! | sockets in any task: TCP, Unix, datagrams | [`net`] |
-//! | framing by hand | [`wire`] |
+//! | framing by hand, and framings of your own | [`wire`], [`wire::Codec`], [`net::Framed`], and docs/CODECS.md |
+//! | JSON messages | [`json`] |
 //! | tasks and time | [`spawn`], [`sleep`], [`within`](fn@within), [`stopping`]; [`blocking`](fn@blocking) for what blocks |
 //! | knobs, from the program or the environment | [`config`], and docs/TUNING.md |
 //! | what a core does | [`Metrics`], by [`Handle::metrics_by_core`] |
@@ -92,6 +93,8 @@ mod driver;
 mod error;
 mod gate;
 mod guard;
+#[cfg(feature = "json")]
+pub mod json;
 pub mod limit;
 mod memory;
 pub mod net;
@@ -131,6 +134,8 @@ mod pages {
     struct Readme;
     #[doc = include_str!("../docs/SERVICES.md")]
     struct Services;
+    #[doc = include_str!("../docs/CODECS.md")]
+    struct Codecs;
     #[doc = include_str!("../docs/SKYNET.md")]
     struct Skynet;
 }

@@ -25,13 +25,14 @@ const TABLE: &[Row] = &[
     row("error", 0, &["config", "wire"]),
     row("guard", 0, &[]),
     row("clock", 0, &[]),
-    row("wire", 0, &[]),
+    row("wire", 0, &["guard"]),
     row("sys", 0, &[]),
     row("metrics", 0, &["clock"]),
     row("config", 0, &["sys"]),
     row("limit", 0, &["error", "clock", "config", "metrics"]),
     row("memory", 0, &["error", "guard", "clock", "config", "metrics", "sys"]),
     row("driver", 1, &[]),
+    row("json", 1, &[]),
     row("play", 1, &[]),
     row("session", 1, &[]),
     row("reactor", 2, &[]),
@@ -61,7 +62,7 @@ const ENVIRONMENT: &[&str] = &["config"];
 const CLOCKS: &[&str] = &["driver"];
 
 /// Modules that the servers may name beside what the crate's root re-exports.
-const PUBLIC: &[&str] = &["prelude", "wire", "net"];
+const PUBLIC: &[&str] = &["prelude", "wire", "net", "json"];
 
 const LINES_MAX: usize = 500;
 

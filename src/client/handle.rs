@@ -8,6 +8,7 @@ use super::session::Session;
 use crate::driver::operation::SocketAddress;
 use crate::error::Result;
 use crate::memory::chain::Payload;
+use crate::wire::Envelope;
 
 /// One connected client. A cheap clone, bound to its core; [`Client::id`] may leave it.
 #[derive(Clone)]
@@ -33,9 +34,8 @@ impl Client {
     #[inline]
     pub fn send<'a>(&self, payload: impl Into<Payload<'a>>) -> Result<()> {
         let payload = payload.into();
-        let framing = self.0.framing;
-        let envelope = framing.encode(payload.len())?;
-        framing.check_payload(payload.as_ref())?;
+        let mut envelope = Envelope::EMPTY;
+        self.0.framing.encode_in(&mut envelope, payload.as_ref())?;
         Ok(self.0.connection.write(envelope.head(), payload, envelope.tail())?)
     }
 

@@ -70,7 +70,10 @@ impl Cutter {
             *at += take;
             match self.framing.decode(&self.partial, &mut self.scanned, self.frame_bytes_max)? {
                 Step::Frame(found) => {
-                    debug_assert_eq!(found.encoded(), self.partial.len());
+                    let surplus = self.partial.len() - found.encoded();
+                    if surplus > 0 {
+                        *at -= self.give_back(surplus, take)?;
+                    }
                     let whole = Frame::from(std::mem::take(&mut self.partial));
                     let frame = whole.part(found.head, found.payload, found.head, found.tail);
                     return Ok(Cut::Joined(frame));
@@ -79,6 +82,18 @@ impl Cutter {
             }
         }
         Ok(Cut::Empty)
+    }
+
+    /// Takes `surplus` bytes of the `taken` last ones back: a custom codec knows only behind the end
+    /// of a frame where that was.
+    #[cold]
+    fn give_back(&mut self, surplus: usize, taken: usize) -> Result<usize, FrameError> {
+        if surplus >= taken {
+            return Err(self.framing.shrunk());
+        }
+        self.partial.truncate(self.partial.len() - surplus);
+        self.partial.shrink_to_fit();
+        Ok(surplus)
     }
 
     /// Adds to the partial frame. Room is made for all of it at once when a good part is there
@@ -90,17 +105,17 @@ impl Cutter {
         self.partial.extend_from_slice(bytes);
     }
 
-    /// Bytes of a frame that is not whole yet.
-    #[cfg(test)]
-    fn partial_bytes(&self) -> usize {
-        self.partial.len()
+    /// Takes the bytes of a frame that is not whole out: no more will come.
+    pub(crate) fn take_partial(&mut self) -> Vec<u8> {
+        self.scanned = 0;
+        std::mem::take(&mut self.partial)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::LengthPrefix;
+    use crate::wire::{Breach, Codec, Envelope, Found, LengthPrefix};
 
     fn cut_all(cutter: &mut Cutter, pieces: &[&[u8]]) -> Result<Vec<Vec<u8>>, FrameError> {
         let mut frames = Vec::new();
@@ -130,7 +145,7 @@ mod tests {
                     let mut cutter = Cutter::new(framing, 16);
                     let pieces = [&wire[..first], &wire[first..second], &wire[second..]];
                     assert_eq!(cut_all(&mut cutter, &pieces).expect("valid"), whole);
-                    assert_eq!(cutter.partial_bytes(), 0);
+                    assert!(cutter.take_partial().is_empty());
                 }
             }
         }
@@ -154,5 +169,93 @@ mod tests {
         let wire = (1u32 << 28).to_be_bytes();
         assert!(cut_all(&mut cutter, &[&wire, b"abc"]).expect("allowed").is_empty());
         assert!(cutter.partial.capacity() < 100, "{} bytes", cutter.partial.capacity());
+    }
+
+    /// Ends a frame with `||`, and never knows what it needs.
+    struct Bars;
+
+    impl Codec for Bars {
+        fn name(&self) -> &'static str {
+            "bars"
+        }
+
+        fn decode(
+            &self,
+            bytes: &[u8],
+            scanned: &mut usize,
+            max: usize,
+        ) -> Result<Step, FrameError> {
+            let from = scanned.saturating_sub(1);
+            if let Some(at) = bytes[from..].windows(2).position(|two| two == b"||") {
+                return Ok(Step::Frame(Found { head: 0, payload: from + at, tail: 2 }));
+            }
+            *scanned = bytes.len();
+            match bytes.len() > max + 1 {
+                true => Err(FrameError::TooLong { len: bytes.len(), max }),
+                false => Ok(Step::Partial { needed: bytes.len() + 1 }),
+            }
+        }
+
+        fn encode(&self, _: &[u8]) -> Result<Envelope, FrameError> {
+            Ok(Envelope::new(b"", b"||"))
+        }
+    }
+
+    #[test]
+    fn what_a_custom_codec_took_of_the_next_frame_is_given_back() {
+        let wire = b"abcdefgh|||||x||y||a|b|c||";
+        let whole = cut_all(&mut Cutter::new((&Bars).into(), 16), &[wire]).expect("valid");
+        assert_eq!(whole, [&b"abcdefgh"[..], b"", b"|x", b"y", b"a|b|c"]);
+        for first in 0..=wire.len() {
+            for second in first..=wire.len() {
+                let mut cutter = Cutter::new((&Bars).into(), 16);
+                let pieces = [&wire[..first], &wire[first..second], &wire[second..]];
+                assert_eq!(cut_all(&mut cutter, &pieces).expect("valid"), whole);
+                assert!(cutter.take_partial().is_empty());
+            }
+        }
+        let mut cutter = Cutter::new((&Bars).into(), 16);
+        let alone: Vec<&[u8]> = wire.chunks(1).collect();
+        assert_eq!(cut_all(&mut cutter, &alone).expect("valid"), whole);
+    }
+
+    #[test]
+    fn a_custom_codec_without_an_end_stays_within_twice_the_cap() {
+        let mut cutter = Cutter::new((&Bars).into(), 1000);
+        let pieces = vec![&b"x"[..]; 1002];
+        assert!(cut_all(&mut cutter, &pieces[..1001]).expect("it may end yet").is_empty());
+        assert!(cut_all(&mut cutter, &pieces[1001..]).is_err());
+        assert!(cutter.partial.capacity() <= 4096);
+        let mut cutter = Cutter::new((&Bars).into(), 1000);
+        let refused = cut_all(&mut cutter, &[&[b'x'; 900], &[b'x'; 100_000]]);
+        assert_eq!(refused, Err(FrameError::TooLong { len: 1800, max: 1000 }));
+    }
+
+    /// Wants three bytes, and then says that one was enough.
+    struct Shrinks;
+
+    impl Codec for Shrinks {
+        fn name(&self) -> &'static str {
+            "shrinks"
+        }
+
+        fn decode(&self, bytes: &[u8], _: &mut usize, _: usize) -> Result<Step, FrameError> {
+            Ok(match bytes.len() {
+                0..3 => Step::Partial { needed: 3 },
+                _ => Step::Frame(Found { head: 0, payload: 1, tail: 0 }),
+            })
+        }
+
+        fn encode(&self, _: &[u8]) -> Result<Envelope, FrameError> {
+            Ok(Envelope::new(b"", b""))
+        }
+    }
+
+    #[test]
+    fn a_codec_that_goes_back_on_its_word_is_refused() {
+        let mut cutter = Cutter::new((&Shrinks).into(), 16);
+        let refused = cut_all(&mut cutter, &[b"ab", b"cdef"]);
+        let breach = Breach::Shrunk;
+        assert_eq!(refused, Err(FrameError::BadCodec { codec: "shrinks", breach }));
     }
 }

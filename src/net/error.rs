@@ -7,6 +7,7 @@ use crate::driver::errno;
 use crate::driver::operation::SocketAddress;
 use crate::error::Error;
 use crate::memory::frame::Frame;
+use crate::wire::FrameError;
 
 /// Why a read of a stream has no result. Unless it says so, nothing that was received is lost.
 #[derive(Debug)]
@@ -49,6 +50,45 @@ impl fmt::Display for ReadError {
             ReadError::Closed => f.write_str("the stream is closed"),
             ReadError::Stopping => f.write_str("the engine stops"),
         }
+    }
+}
+
+/// Why a read of a stream in frames has no frame.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ReadFrameError {
+    /// The peer ended the stream in the middle of a frame.
+    Ended {
+        /// What came of the frame, with its encoding; it counts as read.
+        leftover: Frame,
+    },
+    /// What the peer sent is no frame, or too long a one. Nothing behind it can be read.
+    Malformed(FrameError),
+    /// The stream gives no more, or another task reads it. Nothing that was received is lost.
+    Read(ReadError),
+}
+
+impl fmt::Display for ReadFrameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReadFrameError::Ended { leftover } => {
+                write!(f, "the peer ended the stream after {} bytes of a frame", leftover.len())
+            }
+            ReadFrameError::Malformed(error) => write!(f, "the peer broke the framing: {error}"),
+            ReadFrameError::Read(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<FrameError> for ReadFrameError {
+    fn from(error: FrameError) -> ReadFrameError {
+        ReadFrameError::Malformed(error)
+    }
+}
+
+impl From<ReadError> for ReadFrameError {
+    fn from(error: ReadError) -> ReadFrameError {
+        ReadFrameError::Read(error)
     }
 }
 
@@ -250,6 +290,7 @@ macro_rules! errors {
 
 errors! {
     ReadError => ReadError::Failed(error) => error;
+    ReadFrameError => ReadFrameError::Malformed(error) => error, ReadFrameError::Read(error) => error;
     FlushError => FlushError::Failed(error) => error;
     AcceptError =>;
     ConnectError => ConnectError::Unresolved { source, .. } => source;
@@ -262,6 +303,23 @@ errors! {
 impl From<ReadError> for Error {
     fn from(error: ReadError) -> Error {
         io::Error::from(error).into()
+    }
+}
+
+impl From<ReadFrameError> for Error {
+    fn from(error: ReadFrameError) -> Error {
+        io::Error::from(error).into()
+    }
+}
+
+impl From<ReadFrameError> for io::Error {
+    fn from(error: ReadFrameError) -> io::Error {
+        let kind = match error {
+            ReadFrameError::Read(error) => return error.into(),
+            ReadFrameError::Ended { .. } => io::ErrorKind::UnexpectedEof,
+            ReadFrameError::Malformed(_) => io::ErrorKind::InvalidData,
+        };
+        io::Error::new(kind, error.to_string())
     }
 }
 

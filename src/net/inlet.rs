@@ -66,6 +66,15 @@ impl Inlet {
         }
     }
 
+    /// Takes bytes back in that were read, before all others.
+    pub(crate) fn push_front(&mut self, bytes: Frame) {
+        if !bytes.is_empty() {
+            self.head_to_chunk();
+            self.bytes += bytes.len();
+            self.chunks.push_front(bytes);
+        }
+    }
+
     /// No reader waits any more.
     pub(crate) fn stop_joining(&mut self) {
         self.joining = false;
@@ -323,6 +332,20 @@ mod tests {
         (0..1000).for_each(|_| inlet.push(Frame::from(b"x".to_vec())));
         assert_eq!(inlet.take_piece().expect("the first")[..], b"first"[..]);
         assert_eq!(inlet.take_piece().expect("one piece").len(), 1000);
+    }
+
+    #[test]
+    fn what_is_pushed_back_comes_first() {
+        let mut inlet = filled(&[b"cd", b"ef"]);
+        inlet.push_front(Frame::from(b"b".to_vec()));
+        inlet.push_front(Frame::empty());
+        inlet.push_front(Frame::from(b"a".to_vec()));
+        assert_eq!(
+            (inlet.len(), &inlet.take_exact(3).expect("there are six")[..]),
+            (6, &b"abc"[..])
+        );
+        inlet.push_front(Frame::from(b"c".to_vec()));
+        assert_eq!(&inlet.take_all()[..], b"cdef");
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! | `socket.read(fd)`, `read(fd, n)`, `readall`, `readline`, `block` | [`read`](Stream::read), [`read_exact`](Stream::read_exact), [`read_to_end`](Stream::read_to_end), [`read_until`](Stream::read_until), [`readable`](Stream::readable) |
 //! | `socket.write`, `socket.lwrite` | [`write`](Stream::write), [`write_low`](Stream::write_low) |
 //! | `socket.warning` | [`on_backlog`](Stream::on_backlog) |
+//! | `netpack`, a `stream_reader` of one's own | [`framed`](TcpStream::framed): [`Framed::read`], [`Framed::write`] |
 //! | `socket.close`, `socket.shutdown` | [`close`](Stream::close), [`shutdown`](Stream::shutdown) |
 //! | `socket.udp`, `socket.sendto` | [`UdpSocket::bind`], [`UdpSocket::send_to`] |
 //!
@@ -76,8 +77,9 @@ mod stream;
 
 pub use self::datagram::UdpSocket;
 pub use self::error::{
-    AcceptError, ConnectError, FlushError, ReadError, ReceiveError, SendToError, Tried,
+    AcceptError, ConnectError, FlushError, ReadError, ReadFrameError, ReceiveError, SendToError,
+    Tried,
 };
 pub use self::listener::{TcpListener, UnixListener};
 pub use self::resolve::Endpoint;
-pub use self::stream::{Stream, TcpStream, Traffic, UnixStream};
+pub use self::stream::{Framed, Stream, TcpStream, Traffic, UnixStream};

@@ -139,7 +139,7 @@ metrics! {
     too_fast,
     /// Connections closed because no frame was whole within `SKYRING_HANDSHAKE`.
     silent,
-    /// Connections closed because their peer broke the framing.
+    /// Connections whose peer broke the framing; a gate has closed them.
     malformed,
     /// Clients handed to a service on another core.
     clients_sent,

@@ -18,7 +18,7 @@ pub enum LengthPrefix {
 }
 
 /// Bytes of the longest prefix.
-pub(super) const PREFIX_BYTES_MAX: usize = 5;
+const PREFIX_BYTES_MAX: usize = 5;
 
 impl LengthPrefix {
     /// The longest payload whose length the prefix can say, in bytes.
@@ -57,24 +57,26 @@ impl LengthPrefix {
     }
 
     #[inline]
-    pub(super) fn encode(self, payload_bytes: usize) -> Result<Envelope, FrameError> {
+    pub(super) fn encode(
+        self,
+        envelope: &mut Envelope,
+        payload_bytes: usize,
+    ) -> Result<(), FrameError> {
         let max = self.payload_bytes_max();
         if payload_bytes > max {
             return Err(FrameError::TooLong { len: payload_bytes, max });
         }
-        // Both casts keep every bit: the length was compared with what the prefix can say.
-        let (head, head_bytes) = match self {
-            LengthPrefix::U16 => {
-                let [high, low] = (payload_bytes as u16).to_be_bytes();
-                ([high, low, 0, 0, 0], 2)
+        // The casts keep every bit: the length was compared with what the prefix can say.
+        match self {
+            LengthPrefix::U16 => envelope.put_head((payload_bytes as u16).to_be_bytes()),
+            LengthPrefix::U32 => envelope.put_head((payload_bytes as u32).to_be_bytes()),
+            LengthPrefix::Varint => {
+                let (prefix, bytes) = encode_varint(payload_bytes as u32);
+                envelope.put_head(prefix);
+                envelope.head_bytes = bytes;
             }
-            LengthPrefix::U32 => {
-                let [a, b, c, d] = (payload_bytes as u32).to_be_bytes();
-                ([a, b, c, d, 0], 4)
-            }
-            LengthPrefix::Varint => encode_varint(payload_bytes as u32),
-        };
-        Ok(Envelope { head, head_bytes, tail: b"" })
+        }
+        Ok(())
     }
 }
 
@@ -107,6 +109,11 @@ fn encode_varint(mut length: u32) -> ([u8; PREFIX_BYTES_MAX], u8) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn encode(prefix: LengthPrefix, payload_bytes: usize) -> Result<Envelope, FrameError> {
+        let mut envelope = Envelope::EMPTY;
+        prefix.encode(&mut envelope, payload_bytes).map(|()| envelope)
+    }
 
     fn decode(prefix: LengthPrefix, bytes: &[u8], max: usize) -> Result<Step, FrameError> {
         prefix.decode(bytes, max)
@@ -150,12 +157,12 @@ mod tests {
 
     #[test]
     fn a_payload_longer_than_its_prefix_can_say_is_not_encoded() {
-        assert_eq!(LengthPrefix::U16.encode(65_535).expect("fits").head(), b"\xff\xff");
-        let refused = LengthPrefix::U16.encode(65_536);
+        assert_eq!(encode(LengthPrefix::U16, 65_535).expect("fits").head(), b"\xff\xff");
+        let refused = encode(LengthPrefix::U16, 65_536);
         assert_eq!(refused, Err(FrameError::TooLong { len: 65_536, max: 65_535 }));
-        assert_eq!(LengthPrefix::U32.encode(65_536).expect("fits").head(), b"\0\x01\0\0");
+        assert_eq!(encode(LengthPrefix::U32, 65_536).expect("fits").head(), b"\0\x01\0\0");
         #[cfg(target_pointer_width = "64")]
-        assert!(LengthPrefix::U32.encode(1 << 32).is_err());
+        assert!(encode(LengthPrefix::U32, 1 << 32).is_err());
     }
 
     #[test]
@@ -173,7 +180,7 @@ mod tests {
             (u32::MAX as usize, 5),
         ];
         for (payload, bytes) in edges {
-            let envelope = LengthPrefix::Varint.encode(payload).expect("it fits");
+            let envelope = encode(LengthPrefix::Varint, payload).expect("it fits");
             assert_eq!(envelope.head().len(), bytes, "{payload}");
             assert_eq!(decode_varint(envelope.head()), Ok(Some((bytes, payload))));
             for cut in 0..bytes {
@@ -181,7 +188,7 @@ mod tests {
                 assert_eq!(step, Ok(Step::Partial { needed: cut + 1 }), "{payload} cut at {cut}");
             }
         }
-        assert_eq!(LengthPrefix::Varint.encode(300).expect("it fits").head(), [0xAC, 0x02]);
+        assert_eq!(encode(LengthPrefix::Varint, 300).expect("it fits").head(), [0xAC, 0x02]);
     }
 
     #[test]

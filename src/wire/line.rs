@@ -1,6 +1,6 @@
 //! Lines of text: LF ends a line, and a CR right before it belongs to the end.
 
-use super::{Found, FrameError, Step};
+use super::{Envelope, Found, FrameError, Step};
 use memchr::memchr;
 
 /// Looks for a line at the front of `bytes`, from `scanned` on.
@@ -50,10 +50,15 @@ pub(super) fn end(bytes: &[u8]) -> Option<usize> {
     memchr::memchr(b'\n', bytes).map(|at| at + 1)
 }
 
-pub(super) fn check_payload(payload: &[u8]) -> Result<(), FrameError> {
+/// A payload with a LF in it would be read as two lines.
+#[inline]
+pub(super) fn encode(envelope: &mut Envelope, payload: &[u8]) -> Result<(), FrameError> {
     match memchr(b'\n', payload) {
         Some(at) => Err(FrameError::HoldsSeparator { at }),
-        None => Ok(()),
+        None => {
+            envelope.put_tail(*b"\n");
+            Ok(())
+        }
     }
 }
 
@@ -127,7 +132,12 @@ mod tests {
 
     #[test]
     fn a_payload_with_a_line_feed_is_not_a_line() {
-        assert_eq!(check_payload(b"plain\r"), Ok(()));
-        assert_eq!(check_payload(b"two\nlines\n"), Err(FrameError::HoldsSeparator { at: 3 }));
+        let mut envelope = Envelope::EMPTY;
+        assert_eq!(encode(&mut envelope, b"plain\r"), Ok(()));
+        assert_eq!((envelope.head(), envelope.tail()), (&b""[..], &b"\n"[..]));
+        assert_eq!(
+            encode(&mut envelope, b"two\nlines\n"),
+            Err(FrameError::HoldsSeparator { at: 3 })
+        );
     }
 }

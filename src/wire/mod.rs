@@ -11,6 +11,7 @@
 //!   line       0    │ no LF            │ 1, 2 │  LF, or CR LF
 //!   fixed:N    0    │ N                │ 0    │
 //!   raw        0    │ 1 ..             │ 0    │  whatever is there
+//!   a `Codec`  0..  │ what it says     │ 0..  │  of a user's own
 //! ```
 //!
 //! ```
@@ -23,11 +24,13 @@
 //! };
 //! assert_eq!((found.head, found.payload, found.tail), (2, 2, 0));
 //!
-//! let envelope = framing.encode(2)?;
+//! let envelope = framing.encode(b"hi")?;
 //! assert_eq!(envelope.head(), b"\x00\x02");
 //! # Ok::<(), skyring::wire::FrameError>(())
 //! ```
 
+mod codec;
+mod error;
 mod frame;
 mod line;
 pub mod proxy;
@@ -37,14 +40,18 @@ use std::num::NonZeroU32;
 use std::ops::Range;
 use std::str::FromStr;
 
+pub use codec::{Breach, Codec, ENCODING_BYTES_MAX};
+pub use error::{FrameError, UnknownFraming};
 pub use frame::LengthPrefix;
 
-use frame::PREFIX_BYTES_MAX;
+/// What an [`Envelope`] holds at most, in bytes: head and tail together. A `Content-Length` line
+/// with the empty line behind it just fits.
+pub const ENVELOPE_BYTES_MAX: usize = 30;
 
 /// How a byte stream is cut into frames.
 ///
 /// Read from text as `raw`, `u16`, `u32`, `varint`, `line` or `fixed:64`, and shown as the same
-/// words.
+/// words. A custom one is shown by its name, and made from the codec: `Framing::from(&MyCodec)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Framing {
@@ -59,6 +66,8 @@ pub enum Framing {
     /// A payload that itself ends with CR is sent as it is, and its reader takes that CR for a
     /// part of the separator.
     Line,
+    /// A user's own, told from others by its name.
+    Custom(&'static dyn Codec),
 }
 
 /// What a codec found at the front of the bytes.
@@ -102,26 +111,55 @@ impl Found {
 /// What is put around a payload to send it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Envelope {
-    head: [u8; PREFIX_BYTES_MAX],
+    /// The head, then the tail.
+    bytes: [u8; ENVELOPE_BYTES_MAX],
     head_bytes: u8,
-    tail: &'static [u8],
+    tail_bytes: u8,
 }
 
 impl Envelope {
-    fn headless(tail: &'static [u8]) -> Envelope {
-        Envelope { head: [0; PREFIX_BYTES_MAX], head_bytes: 0, tail }
+    /// `head` to go before the payload, and `tail` behind it.
+    ///
+    /// # Panics
+    /// When they have more than [`ENVELOPE_BYTES_MAX`] bytes together.
+    pub fn new(head: &[u8], tail: &[u8]) -> Envelope {
+        let all = head.len() + tail.len();
+        assert!(all <= ENVELOPE_BYTES_MAX, "an envelope of {all} bytes, at most 30");
+        let mut bytes = [0; ENVELOPE_BYTES_MAX];
+        bytes[..head.len()].copy_from_slice(head);
+        bytes[head.len()..all].copy_from_slice(tail);
+        Envelope { bytes, head_bytes: head.len() as u8, tail_bytes: tail.len() as u8 }
     }
 
-    /// The bytes before the payload, at most five.
+    /// Nothing before the payload, nothing behind it.
+    pub(crate) const EMPTY: Envelope =
+        Envelope { bytes: [0; ENVELOPE_BYTES_MAX], head_bytes: 0, tail_bytes: 0 };
+
+    /// Puts a head of `N` bytes into an empty envelope.
+    #[inline]
+    fn put_head<const N: usize>(&mut self, head: [u8; N]) {
+        self.bytes[..N].copy_from_slice(&head);
+        self.head_bytes = N as u8;
+    }
+
+    /// Puts a tail of `N` bytes into an empty envelope.
+    #[inline]
+    fn put_tail<const N: usize>(&mut self, tail: [u8; N]) {
+        self.bytes[..N].copy_from_slice(&tail);
+        self.tail_bytes = N as u8;
+    }
+
+    /// The bytes before the payload.
     #[inline]
     pub fn head(&self) -> &[u8] {
-        &self.head[..usize::from(self.head_bytes)]
+        &self.bytes[..usize::from(self.head_bytes)]
     }
 
     /// The bytes after the payload.
     #[inline]
-    pub fn tail(&self) -> &'static [u8] {
-        self.tail
+    pub fn tail(&self) -> &[u8] {
+        let head = usize::from(self.head_bytes);
+        &self.bytes[head..head + usize::from(self.tail_bytes)]
     }
 }
 
@@ -134,7 +172,9 @@ impl Framing {
     /// inclusive; a longer one is refused as soon as it is known, before the payload arrives.
     ///
     /// # Errors
-    /// The peer announced or sent a frame over the cap. The stream cannot be read on from there.
+    /// The peer announced or sent a frame over the cap, or broke the framing otherwise. The stream
+    /// cannot be read on from there. [`FrameError::BadCodec`] when a custom codec's answer cannot
+    /// be.
     #[inline]
     pub fn decode(
         self,
@@ -147,11 +187,17 @@ impl Framing {
             Framing::Line => line::decode(bytes, scanned, frame_bytes_max),
             Framing::Fixed(size) => decode_fixed(bytes, size.get() as usize, frame_bytes_max),
             Framing::Raw => Ok(decode_raw(bytes, frame_bytes_max)),
+            Framing::Custom(codec) => codec::decode(codec, bytes, scanned, frame_bytes_max),
         }
     }
 
-    /// How many bytes of `next` belong to a frame of which `have` bytes are there and `needed` are
-    /// known to be needed ([`Step::Partial`]), so that nothing of the frame behind it is taken.
+    /// How many bytes of `next` to put behind the `have` first bytes of a frame that is known to
+    /// need `needed` ([`Step::Partial`]): at least one, if there is one, and nothing of the frame
+    /// behind it.
+    ///
+    /// Only of a custom framing may bytes be taken that belong to the next frame, as many as are
+    /// there already: it is asked seldom then, even if it never knows what it needs. What the frame
+    /// turns out not to hold is to be taken back.
     #[inline]
     pub fn continues(self, have: usize, needed: usize, next: &[u8]) -> usize {
         match self {
@@ -159,37 +205,49 @@ impl Framing {
             Framing::Raw | Framing::Length(_) | Framing::Fixed(_) => {
                 next.len().min(needed.saturating_sub(have))
             }
+            Framing::Custom(_) => next.len().min(needed.saturating_sub(have).max(have)),
         }
     }
 
-    /// The encoding around a payload of `payload_bytes` bytes.
+    /// The error of a framing that found a frame in bytes that held none before.
+    pub(crate) fn shrunk(self) -> FrameError {
+        let codec = if let Framing::Custom(codec) = self { codec::name(codec) } else { "built-in" };
+        FrameError::BadCodec { codec, breach: Breach::Shrunk }
+    }
+
+    /// The encoding around `payload`, which is looked at as little as possible: prefixed and raw
+    /// payloads hold anything, a line is searched for an LF.
     ///
     /// # Errors
     /// [`FrameError::TooLong`] when the length does not fit the prefix, [`FrameError::NotFixed`]
-    /// when it is not the fixed one.
+    /// when it is not the fixed one, [`FrameError::HoldsSeparator`] with the place of the first LF
+    /// in a line, and what a custom codec says.
     #[inline]
-    pub fn encode(self, payload_bytes: usize) -> Result<Envelope, FrameError> {
-        match self {
-            Framing::Length(prefix) => prefix.encode(payload_bytes),
-            Framing::Fixed(size) if payload_bytes != size.get() as usize => {
-                Err(FrameError::NotFixed { len: payload_bytes, size: size.get() as usize })
-            }
-            Framing::Line => Ok(Envelope::headless(b"\n")),
-            Framing::Raw | Framing::Fixed(_) => Ok(Envelope::headless(b"")),
-        }
+    pub fn encode(self, payload: &[u8]) -> Result<Envelope, FrameError> {
+        let mut envelope = Envelope::EMPTY;
+        self.encode_in(&mut envelope, payload)?;
+        Ok(envelope)
     }
 
-    /// Checks that `payload` can be told apart from its encoding: a line holds no LF. Prefixed and
-    /// raw payloads hold anything, and are not looked at.
-    ///
-    /// # Errors
-    /// [`FrameError::HoldsSeparator`] with the place of the first LF.
+    /// As [`Framing::encode`], into an empty envelope where it lies. Moving one out of a result
+    /// costs more than all the rest: it is loaded in words that were just stored in bytes.
     #[inline]
-    pub fn check_payload(self, payload: &[u8]) -> Result<(), FrameError> {
+    pub(crate) fn encode_in(
+        self,
+        envelope: &mut Envelope,
+        payload: &[u8],
+    ) -> Result<(), FrameError> {
         match self {
-            Framing::Line => line::check_payload(payload),
-            Framing::Raw | Framing::Length(_) | Framing::Fixed(_) => Ok(()),
+            Framing::Length(prefix) => prefix.encode(envelope, payload.len())?,
+            Framing::Fixed(size) if payload.len() != size.get() as usize => {
+                let size = size.get() as usize;
+                return Err(FrameError::NotFixed { len: payload.len(), size });
+            }
+            Framing::Line => line::encode(envelope, payload)?,
+            Framing::Raw | Framing::Fixed(_) => {}
+            Framing::Custom(codec) => *envelope = codec::encode(codec, payload)?,
         }
+        Ok(())
     }
 }
 
@@ -228,6 +286,7 @@ impl fmt::Display for Framing {
             Framing::Length(LengthPrefix::Varint) => "varint",
             Framing::Line => "line",
             Framing::Fixed(size) => return f.pad(&format!("fixed:{size}")),
+            Framing::Custom(codec) => codec.name(),
         })
     }
 }
@@ -249,74 +308,6 @@ impl FromStr for Framing {
         }
     }
 }
-
-/// A word that names no framing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnknownFraming(String);
-
-impl fmt::Display for UnknownFraming {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is no framing: use raw, u16, u32, varint, line or fixed:64", self.0)
-    }
-}
-
-impl std::error::Error for UnknownFraming {}
-
-/// Why bytes are no frame, or a payload cannot be sent as one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum FrameError {
-    /// A payload is longer than the cap, or than its length prefix can say.
-    TooLong {
-        /// The payload's length in bytes.
-        len: usize,
-        /// The longest allowed.
-        max: usize,
-    },
-    /// The length before a payload has more than five bytes, or says more than 32 bits.
-    BadPrefix,
-    /// A payload to be sent has not the size that all of them have.
-    NotFixed {
-        /// The payload's length in bytes.
-        len: usize,
-        /// The size of all payloads.
-        size: usize,
-    },
-    /// A line went on beyond the cap without its end.
-    LineTooLong {
-        /// The longest allowed, in bytes without the line end.
-        max: usize,
-    },
-    /// A payload to be sent as a line holds a line feed.
-    HoldsSeparator {
-        /// The place of the first one.
-        at: usize,
-    },
-}
-
-impl fmt::Display for FrameError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            FrameError::TooLong { len, max } => {
-                write!(f, "a frame of {len} bytes is over the cap of {max}")
-            }
-            FrameError::BadPrefix => {
-                f.write_str("the length before a frame is no varint of 32 bits")
-            }
-            FrameError::NotFixed { len, size } => {
-                write!(f, "a frame of {len} bytes where all have {size}")
-            }
-            FrameError::LineTooLong { max } => {
-                write!(f, "a line did not end within the cap of {max} bytes")
-            }
-            FrameError::HoldsSeparator { at } => {
-                write!(f, "a line cannot hold a line feed, and byte {at} of the payload is one")
-            }
-        }
-    }
-}
-
-impl std::error::Error for FrameError {}
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! Streams: connected sockets that any task of their core reads and writes.
 
 mod adapter;
+mod framed;
 mod read;
 mod side;
 mod write;
@@ -11,11 +12,14 @@ use std::io;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
+pub use self::framed::Framed;
+
 use self::side::Side;
 use super::connection::Connection;
 use super::error::FlushError;
 use crate::driver::operation::SocketAddress;
 use crate::memory::frame::Frame;
+use crate::wire::Framing;
 
 /// What [`TcpStream`] and [`UnixStream`] have in common: reading, writing and the end.
 ///
@@ -167,6 +171,12 @@ macro_rules! is_a_stream {
             /// A stream that this core has opened.
             pub(super) fn connected(connection: Rc<Connection>) -> $name {
                 $name(Stream::new(connection, false))
+            }
+
+            /// This stream in frames, of at most `SKYRING_FRAME_BYTES_MAX` bytes; see
+            /// [`Framed::with_max`] for another bound. What was received and is unread is cut, too.
+            pub fn framed(self, framing: impl Into<Framing>) -> Framed<$name> {
+                Framed::new(self, framing)
             }
         }
 
