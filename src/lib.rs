@@ -68,6 +68,7 @@
 //! | starting and stopping, on which cores, hooks at the start | [`Engine`], [`Handle`], [`Stopper`] |
 //! | a client for each connection, framed | [`Gate`], [`Agent`], [`Client`], [`Frame`] |
 //! | messages, calls, names, groups, supervision | [`service`] |
+//! | typed requests of JSON | [`requests`] |
 //! | sockets in any task: TCP, Unix, datagrams | [`net`] |
 //! | framing by hand | [`wire`] |
 //! | tasks and time | [`spawn`], [`sleep`], [`within`](fn@within), [`stopping`]; [`blocking`](fn@blocking) for what blocks |
@@ -96,6 +97,8 @@ mod memory;
 pub mod net;
 pub mod prelude;
 mod reactor;
+#[cfg(feature = "json")]
+pub mod requests;
 #[cfg(feature = "servers")]
 pub mod servers;
 pub mod service;

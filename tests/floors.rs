@@ -42,6 +42,7 @@ const TABLE: &[Row] = &[
     row("lane", 5, &[]),
     row("gate", 6, &[]),
     row("http", 6, &[]),
+    row("requests", 7, &[]),
     row("websocket", 7, &[]),
     row("cluster", 7, &[]),
     row("console", 7, &[]),
@@ -60,7 +61,7 @@ const ENVIRONMENT: &[&str] = &["config"];
 const CLOCKS: &[&str] = &["driver"];
 
 /// Modules that the servers may name beside what the crate's root re-exports.
-const PUBLIC: &[&str] = &["prelude", "wire", "net"];
+const PUBLIC: &[&str] = &["prelude", "wire", "net", "limit", "requests"];
 
 const LINES_MAX: usize = 500;
 

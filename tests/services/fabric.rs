@@ -92,7 +92,7 @@ fn spill(config: Config, rounds: u64) {
             }
             let limit = Duration::from_secs(20);
             let count = counter.call(Count::Get).timeout(limit).await?;
-            assert_eq!(count, (1..=round).map(|round| round % 40).sum(), "round {round}");
+            assert_eq!(count, (1..=round).map(|round| round % 40).sum::<u64>(), "round {round}");
         }
         Ok(())
     });

@@ -75,7 +75,7 @@ fn timers_come_in_order_once_and_again() {
         // Two of the timers above are over; only the one that comes again is left.
         assert_eq!(clock.call(Tell::CancelAll).await?, 1);
         sleep(100 * MS).await;
-        assert_eq!(clock.call(Tell::Ticks).await?, []);
+        assert!(clock.call(Tell::Ticks).await?.is_empty());
         Ok(())
     });
 }
