@@ -132,4 +132,7 @@ mod pages {
     struct Services;
     #[doc = include_str!("../docs/SKYNET.md")]
     struct Skynet;
+    #[cfg(feature = "servers")]
+    #[doc = include_str!("../docs/REQUESTS.md")]
+    struct Requests;
 }

@@ -322,19 +322,74 @@ fn a_client_that_goes_while_its_request_is_handled_harms_nobody() {
 }
 
 #[test]
-fn a_broken_framing_is_told_before_the_end() {
-    let config = Config::new().frame_bytes_max(1000);
-    let engine = engine(config, LengthPrefix::U32, table());
-    let metrics = visit(1, engine, Faults::default(), async {
-        let stream = connect().await?;
-        stream.write(&1001_u32.to_be_bytes())?;
-        let told = read(&stream).await?;
-        assert_eq!(told["status"], "error");
-        assert!(told["message"].as_str().expect("text").contains("over the cap of 1000"), "{told}");
-        assert_eq!(stream.read().await?, None);
-        Ok(())
-    });
-    assert_eq!(metrics.malformed, 1);
+fn a_client_that_is_cut_off_is_told_why() {
+    /// What is told last to a client that sends `bytes`.
+    fn cut_off(config: Config, bytes: Vec<u8>, why: &'static str) -> skyring::Metrics {
+        let engine = engine(config, LengthPrefix::U32, table());
+        visit(1, engine, Faults::default(), async move {
+            let stream = connect().await?;
+            stream.write(bytes)?;
+            let mut told = read(&stream).await?;
+            while told["status"] == "ok" {
+                told = read(&stream).await?;
+            }
+            assert!(told["message"].as_str().expect("text").contains(why), "{told}");
+            assert_eq!(stream.read().await?, None);
+            Ok(())
+        })
+    }
+    let long = 1001_u32.to_be_bytes().to_vec();
+    let capped = Config::new().frame_bytes_max(1000);
+    assert_eq!(cut_off(capped, long, "over the cap of 1000").malformed, 1);
+    let three = [&15_u32.to_be_bytes(), br#"{"cmd":"count"}"#.as_slice()].concat().repeat(3);
+    let slow = Config::new().rate(1).burst(2);
+    assert_eq!(cut_off(slow, three, "too fast").too_fast, 1);
+    let half = 100_u32.to_be_bytes().to_vec();
+    let hasty = Config::new().handshake(Duration::from_secs(1));
+    assert_eq!(cut_off(hasty, half, "no frame came").silent, 1);
+}
+
+#[test]
+fn each_mutated_request_has_one_answer() {
+    const REQUESTS: &[&[u8]] = &[
+        br#"{"cmd":"echo","data":{"text":"caf\u00e9"}}"#,
+        br#"{"cmd":"length","data":"abc"}"#,
+        br#"{"data":{"a":[1,2.5e3,null,true]},"cmd":"any"}"#,
+        br#"{"cmd":"wait","data":1}"#,
+        br#"{"cmd":"late"}"#,
+    ];
+    for seed in 0..10 {
+        let engine = engine(Config::new(), LengthPrefix::U32, table());
+        visit(seed, engine, Faults::bad_weather(), async move {
+            let stream = connect().await?;
+            let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+            let mut below = |bound: usize| {
+                random ^= random << 13;
+                random ^= random >> 7;
+                random ^= random << 17;
+                random as usize % bound
+            };
+            for n in 0..300 {
+                let mut request = REQUESTS[n % REQUESTS.len()].to_vec();
+                for _ in 0..below(4) {
+                    let at = below(request.len());
+                    match below(3) {
+                        0 => request[at] = below(256) as u8,
+                        1 => drop(request.remove(at)),
+                        _ => request.insert(at, br#"{}[]",:\0"#[below(9)]),
+                    }
+                }
+                let answer = ask(&stream, &request).await?;
+                let status = answer["status"].as_str();
+                let shown = request.escape_ascii();
+                assert!(matches!(status, Some("ok" | "error")), "seed {seed}: {shown}: {answer}");
+            }
+            write(&stream, br#"{"cmd":"quit"}"#)?;
+            assert_eq!(read(&stream).await?["echo"], "Goodbye", "seed {seed}");
+            assert_eq!(stream.read().await?, None);
+            Ok(())
+        });
+    }
 }
 
 #[test]

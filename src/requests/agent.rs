@@ -45,18 +45,18 @@ use crate::memory::frame::Frame;
 /// }
 /// ```
 #[derive(Debug)]
-pub struct Requester<A> {
+pub struct RequestAgent<A> {
     requests: Arc<Requests<A>>,
     state: A,
 }
 
-impl<A> Requester<A> {
-    pub(super) fn new(requests: Arc<Requests<A>>, state: A) -> Requester<A> {
-        Requester { requests, state }
+impl<A> RequestAgent<A> {
+    pub(super) fn new(requests: Arc<Requests<A>>, state: A) -> RequestAgent<A> {
+        RequestAgent { requests, state }
     }
 }
 
-impl<A: 'static> Agent for Requester<A> {
+impl<A: 'static> Agent for RequestAgent<A> {
     async fn frame(&mut self, client: &Client, frame: Frame) -> Result<()> {
         self.requests.answer(&mut self.state, client, &frame).await
     }

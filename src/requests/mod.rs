@@ -70,7 +70,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-pub use self::agent::{Requester, tell};
+pub use self::agent::{RequestAgent, tell};
 pub use self::answer::{Answer, Last};
 pub use self::parse::Data;
 pub use self::refusal::{BadRequest, Refusal};
@@ -232,16 +232,16 @@ impl<A: 'static> Requests<A> {
 
     /// For [`GateBuilder::agent`](crate::GateBuilder::agent): each client gets a state, made by
     /// `make` on its core, and is served by this table. `make` may greet the client: [`tell`].
-    pub fn agents<F>(self, make: F) -> impl Fn(&Client) -> Requester<A> + Send + Sync + 'static
+    pub fn agents<F>(self, make: F) -> impl Fn(&Client) -> RequestAgent<A> + Send + Sync + 'static
     where
         F: Fn(&Client) -> A + Send + Sync + 'static,
     {
         let requests = Arc::new(self);
-        move |client| Requester::new(requests.clone(), make(client))
+        move |client| RequestAgent::new(requests.clone(), make(client))
     }
 
     /// Handles one request and sends its answer: for an [`Agent`](crate::Agent) of one's own, that
-    /// hears messages of colleagues, say. See [`Requester`] for how it is called.
+    /// hears messages of colleagues, say. See [`RequestAgent`] for how it is called.
     ///
     /// # Errors
     /// The answer cannot be sent: the client is gone, or reads too slowly. The agent returns this.

@@ -1,5 +1,5 @@
 //! Accounts: names and hashes of passwords, which are checked beside the reactors. How they are
-//! written in a file says [`file`].
+//! written in a file says [`mod@file`].
 
 pub mod file;
 

@@ -181,6 +181,12 @@ impl std::error::Error for AccountsError {
     }
 }
 
+impl From<AccountsError> for crate::Error {
+    fn from(error: AccountsError) -> crate::Error {
+        crate::Error::Other(error.into())
+    }
+}
+
 /// Why a line is no account. No text of these holds a hash or a password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
