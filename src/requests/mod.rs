@@ -280,6 +280,8 @@ impl<A: 'static> Requests<A> {
         let failure = match handled {
             Some(Ok(is_last)) => return Ok(is_last),
             Some(Err(failure)) if failure_for_client(&failure).is_some() => return Err(failure),
+            // It wrote to this client, say, who has gone: nobody's mistake.
+            Some(Err(failure @ Error::Send(_))) if !client.is_open() => return Err(failure),
             Some(Err(failure)) => failure,
             None => "it panicked".into(),
         };

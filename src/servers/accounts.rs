@@ -1,6 +1,7 @@
 //! Accounts: names and hashes of passwords, which are checked beside the reactors. How they are
 //! written in a file says [`mod@file`].
 
+mod check;
 pub mod file;
 
 use std::collections::HashMap;
@@ -8,14 +9,16 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use argon2::{Argon2, PasswordHash, PasswordVerifier, password_hash};
+use argon2::PasswordHash;
 
 pub use self::file::AccountsError;
 
+use self::check::{Checks, Ticket};
+
 /// Passwords that wait or are checked at the same time, over all cores; more are refused. They share
-/// the threads of [`blocking`](crate::blocking) with everything else that blocks.
+/// the threads of [`blocking`](crate::blocking) with everything else that blocks. As many as there
+/// are threads need memory at the same time, which is kept for the next.
 pub const CHECKS_MAX: usize = 32;
 
 /// What strangers' passwords are checked against where nobody has an account: of default costs, and
@@ -30,7 +33,7 @@ pub struct Accounts {
     /// Never empty: without accounts there is one of nobody.
     hashes: Vec<PasswordHash>,
     strangers: RandomState,
-    checks: Arc<AtomicUsize>,
+    checks: Arc<Checks>,
 }
 
 impl Accounts {
@@ -70,7 +73,7 @@ impl Accounts {
         self.names.is_empty()
     }
 
-    /// Whether `password` is that of `name`. It is checked on a thread that may block: some ten
+    /// Whether `password` is that of `name`. It is checked on a thread that may block: some twenty
     /// milliseconds of its processor, and the memory that the hash asks for.
     ///
     /// A name that has no account costs what one with an account costs: its password is checked
@@ -89,16 +92,12 @@ impl Accounts {
         let stranger = self.strangers.hash_one(name) as usize % self.hashes.len();
         let hash = self.hashes[known.unwrap_or(stranger)].clone();
         let ticket = Ticket::take(&self.checks).ok_or(Busy)?;
-        let checked = crate::blocking(move || {
-            // The work goes on when the client goes away, and counts as long as it does.
-            let _ticket = ticket;
-            Argon2::default().verify_password(password.as_bytes(), &hash)
-        });
+        // The work goes on when the client goes away, and counts as long as it does.
+        let checked = crate::blocking(move || ticket.check(&password, &hash));
         match checked.await.map_err(|_| Busy)? {
-            Ok(()) => Ok(known.is_some()),
-            Err(password_hash::Error::PasswordInvalid) => Ok(false),
+            Ok(is_right) => Ok(is_right && known.is_some()),
             Err(error) => {
-                tracing::warn!(%error, "a password could not be checked"); // no memory, say
+                tracing::warn!(%error, "a password could not be checked");
                 Err(Busy)
             }
         }
@@ -108,23 +107,6 @@ impl Accounts {
 impl fmt::Debug for Accounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Accounts").field("len", &self.len()).finish_non_exhaustive()
-    }
-}
-
-/// One of the checks that may be under way.
-struct Ticket(Arc<AtomicUsize>);
-
-impl Ticket {
-    fn take(checks: &Arc<AtomicUsize>) -> Option<Ticket> {
-        let one_more = |count| (count < CHECKS_MAX).then_some(count + 1);
-        checks.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
-        Some(Ticket(checks.clone()))
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -143,17 +125,6 @@ impl std::error::Error for Busy {}
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn as_many_passwords_as_allowed_are_checked_at_the_same_time() {
-        let checks = Arc::default();
-        let mut taken: Vec<Ticket> =
-            (0..CHECKS_MAX).filter_map(|_| Ticket::take(&checks)).collect();
-        assert_eq!(taken.len(), CHECKS_MAX);
-        assert!(Ticket::take(&checks).is_none());
-        taken.pop();
-        assert!(Ticket::take(&checks).is_some());
-    }
 
     #[test]
     fn without_accounts_there_is_a_hash_all_the_same() {
