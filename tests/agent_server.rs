@@ -340,13 +340,16 @@ fn a_client_that_is_cut_off_is_told_why() {
     }
     let long = 1001_u32.to_be_bytes().to_vec();
     let capped = Config::new().frame_bytes_max(1000);
-    assert_eq!(cut_off(capped, long, "over the cap of 1000").malformed, 1);
+    assert_eq!(
+        cut_off(capped, long, "Bad frame: a frame of 1001 bytes is over the cap of 1000").malformed,
+        1
+    );
     let three = [&15_u32.to_be_bytes(), br#"{"cmd":"count"}"#.as_slice()].concat().repeat(3);
     let slow = Config::new().rate(1).burst(2);
-    assert_eq!(cut_off(slow, three, "too fast").too_fast, 1);
+    assert_eq!(cut_off(slow, three, "Too many requests").too_fast, 1);
     let half = 100_u32.to_be_bytes().to_vec();
     let hasty = Config::new().handshake(Duration::from_secs(1));
-    assert_eq!(cut_off(hasty, half, "no frame came").silent, 1);
+    assert_eq!(cut_off(hasty, half, "No request in time").silent, 1);
 }
 
 #[test]

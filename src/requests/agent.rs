@@ -62,12 +62,16 @@ impl<A: 'static> Agent for RequestAgent<A> {
     }
 
     async fn disconnected(&mut self, client: &Client, why: Disconnect) {
-        if let Disconnect::Malformed(_) | Disconnect::TooFast(_) | Disconnect::Silent = why {
-            let mut out = Vec::new();
-            error(&why.to_string(), &mut out);
-            // It may be gone already.
-            let _ = client.send(out);
-        }
+        let message = match why {
+            Disconnect::Malformed(broken) => format!("Bad frame: {broken}"),
+            Disconnect::TooFast(retry) => format!("Too many requests: {retry}"),
+            Disconnect::Silent => "No request in time".to_owned(),
+            _ => return,
+        };
+        let mut out = Vec::new();
+        error(&message, &mut out);
+        // It may be gone already.
+        let _ = client.send(out);
     }
 }
 
