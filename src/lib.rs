@@ -68,6 +68,7 @@
 //! | starting and stopping, on which cores, hooks at the start | [`Engine`], [`Handle`], [`Stopper`] |
 //! | a client for each connection, framed | [`Gate`], [`Agent`], [`Client`], [`Frame`] |
 //! | messages, calls, names, groups, supervision | [`service`] |
+//! | typed requests of JSON | [`requests`] |
 //! | sockets in any task: TCP, Unix, datagrams | [`net`] |
 //! | framing by hand, and framings of your own | [`wire`], [`wire::Codec`], [`net::Framed`], and docs/CODECS.md |
 //! | JSON messages | [`json`] |
@@ -100,6 +101,8 @@ mod memory;
 pub mod net;
 pub mod prelude;
 mod reactor;
+#[cfg(feature = "json")]
+pub mod requests;
 #[cfg(feature = "servers")]
 pub mod servers;
 pub mod service;
@@ -138,4 +141,7 @@ mod pages {
     struct Codecs;
     #[doc = include_str!("../docs/SKYNET.md")]
     struct Skynet;
+    #[cfg(feature = "servers")]
+    #[doc = include_str!("../docs/REQUESTS.md")]
+    struct Requests;
 }

@@ -44,6 +44,7 @@ const TABLE: &[Row] = &[
     row("lane", 6, &[]),
     row("gate", 7, &[]),
     row("http", 7, &[]),
+    row("requests", 8, &[]),
     row("websocket", 8, &[]),
     row("cluster", 8, &[]),
     row("console", 8, &[]),
@@ -62,7 +63,7 @@ const ENVIRONMENT: &[&str] = &["config"];
 const CLOCKS: &[&str] = &["driver"];
 
 /// Modules that the servers may name beside what the crate's root re-exports.
-const PUBLIC: &[&str] = &["prelude", "wire", "net", "json"];
+const PUBLIC: &[&str] = &["prelude", "wire", "net", "json", "limit", "requests"];
 
 const LINES_MAX: usize = 500;
 

@@ -1,3 +1,5 @@
 //! Example servers, one page each, on the public interface only: copy them.
 
+pub mod accounts;
+pub mod agent;
 pub mod echo;

@@ -1,6 +1,7 @@
 //! The program `skyring`: the servers, the effective configuration, and the doctor.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program prints")]
 
+mod agent;
 mod config;
 mod doctor;
 mod echo;
@@ -25,6 +26,8 @@ struct Line {
 enum Command {
     /// Serve an echo: every frame comes back.
     Echo(echo::Options),
+    /// Serve requests of JSON: login, echo, quit; or make an account.
+    Agent(agent::Options),
     /// Print every knob: its value, where it comes from, and what this machine grants.
     Config(config::Options),
     /// Say whether skyring can run here, and what would make it run better.
@@ -58,6 +61,7 @@ const EXIT_USAGE: u8 = 2;
 fn main() -> ExitCode {
     let done = match Line::parse().command {
         Command::Echo(options) => echo::run(&options),
+        Command::Agent(options) => agent::run(&options),
         Command::Config(options) => config::run(&options),
         Command::Doctor(options) => doctor::run(&options),
     };
