@@ -92,6 +92,8 @@ mod error;
 mod gate;
 mod guard;
 pub mod limit;
+#[cfg(feature = "login")]
+pub mod login;
 mod memory;
 pub mod net;
 pub mod prelude;

@@ -32,6 +32,7 @@ const TABLE: &[Row] = &[
     row("limit", 0, &["error", "clock", "config", "metrics"]),
     row("memory", 0, &["error", "guard", "clock", "config", "metrics", "sys"]),
     row("driver", 1, &[]),
+    row("login", 1, &[]),
     row("play", 1, &[]),
     row("session", 1, &[]),
     row("reactor", 2, &[]),
