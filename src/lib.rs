@@ -94,7 +94,11 @@ mod guard;
 pub mod limit;
 #[cfg(feature = "login")]
 pub mod login;
+#[cfg(feature = "login")]
+pub mod loginserver;
 mod memory;
+#[cfg(feature = "login")]
+pub mod msgserver;
 pub mod net;
 pub mod prelude;
 mod reactor;
@@ -116,8 +120,8 @@ pub use reactor::engine::{Engine, Handle, Stopper};
 pub use reactor::fabric::FabricQueue;
 pub use reactor::shared::Core;
 pub use reactor::{
-    Elapsed, JoinError, JoinHandle, Metrics, Sleep, Within, ban, now, random, sleep, spawn,
-    stopping, unban, within,
+    Elapsed, JoinError, JoinHandle, Metrics, Sleep, Within, ban, now, random, random_bytes, sleep,
+    spawn, stopping, unban, within,
 };
 pub use service::{Address, Context, Local, Reply, Service, Undelivered};
 pub use wire::{Framing, LengthPrefix};

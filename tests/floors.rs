@@ -46,6 +46,8 @@ const TABLE: &[Row] = &[
     row("websocket", 7, &[]),
     row("cluster", 7, &[]),
     row("console", 7, &[]),
+    row("loginserver", 7, &[]),
+    row("msgserver", 7, &[]),
     row("sim", 7, &[]),
     row("servers", 8, &[]),
     row("bin", 9, &[]),

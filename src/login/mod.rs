@@ -108,6 +108,7 @@ pub use self::exchange::TOKEN_BYTES_MAX;
 pub use self::identity::{Identity, PublicIdentity};
 pub use self::name::{NAME_BYTES_MAX, Name, NameError};
 pub use self::requester::{Event, REQUEST_BYTES_MAX, RequestError, Requester};
+pub use self::resume::resume_refusal;
 pub use self::secret::Secret;
 pub use self::server::{Deciding, Offered, Token, refusal};
 pub use self::table::{

@@ -49,14 +49,15 @@ impl<'a> Resume<'a> {
 
     /// The answer of a server that knows the secret, too: `200` and its proof.
     pub(super) fn accept(&self, secret: &Secret) -> Vec<u8> {
-        let mut answer = refusal(Code::Ok);
+        let mut answer = resume_refusal(Code::Ok);
         answer.extend_from_slice(&secret.derive(&[b"server resumes"]).prove(&[self.frame]));
         answer
     }
 }
 
-/// The answer that refuses, without a proof: there may be no secret to prove it with.
-pub(super) fn refusal(code: Code) -> Vec<u8> {
+/// The frame by which a message server refuses a connection, without a proof: there may be no secret
+/// to prove it with.
+pub fn resume_refusal(code: Code) -> Vec<u8> {
     code.number().to_be_bytes().to_vec()
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::code::Code;
 use super::name::{Name, NameError};
-use super::resume::{Resume, refusal};
+use super::resume::{Resume, resume_refusal};
 use super::secret::Secret;
 use crate::clock::Now;
 
@@ -165,7 +165,7 @@ impl<C: Copy + Eq> Sessions<C> {
         let outcome = self.attach(frame, connection, now);
         let (answer, outcome) = match outcome {
             Ok((answer, attached)) => (answer, Ok(attached)),
-            Err(code) => (refusal(code), Err(code)),
+            Err(code) => (resume_refusal(code), Err(code)),
         };
         Resumed { answer, outcome }
     }
