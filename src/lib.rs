@@ -69,6 +69,7 @@
 //! | a client for each connection, framed | [`Gate`], [`Agent`], [`Client`], [`Frame`] |
 //! | messages, calls, names, groups, supervision | [`service`] |
 //! | sockets in any task: TCP, Unix, datagrams | [`net`] |
+//! | login, and sessions that outlive connections | [`loginserver`], [`msgserver`], [`login`] |
 //! | framing by hand | [`wire`] |
 //! | tasks and time | [`spawn`], [`sleep`], [`within`](fn@within), [`stopping`]; [`blocking`](fn@blocking) for what blocks |
 //! | knobs, from the program or the environment | [`config`], and docs/TUNING.md |
@@ -76,8 +77,8 @@
 //! | a server in bad weather, by seed | [`sim`] |
 //! | whether this machine can run it | [`doctor`] |
 //!
-//! docs/SERVICES.md teaches services from the beginning, docs/SKYNET.md maps Skynet's words, and
-//! docs/ARCHITECTURE.md says how all of it works and why.
+//! docs/SERVICES.md teaches services from the beginning, docs/LOGIN.md login and resume;
+//! docs/SKYNET.md maps Skynet's words, and docs/ARCHITECTURE.md says how all of it works and why.
 //!
 //! Other threads start and stop the engine, read its metrics, send to services
 //! ([`Address::send`]) and answer them ([`Reply::send`]). Everything else runs on a core: in a hook
@@ -133,6 +134,9 @@ mod pages {
     struct Readme;
     #[doc = include_str!("../docs/SERVICES.md")]
     struct Services;
+    #[cfg(feature = "login")]
+    #[doc = include_str!("../docs/LOGIN.md")]
+    struct Login;
     #[doc = include_str!("../docs/SKYNET.md")]
     struct Skynet;
 }

@@ -4,4 +4,5 @@
 mod logins;
 mod sessions;
 mod support;
+mod threads;
 mod weather;

@@ -128,7 +128,11 @@ pub(crate) async fn ends(stream: &TcpStream) -> bool {
 
 /// Logs in by one connection.
 pub(crate) async fn login(token: &str) -> Result<Result<LoggedIn, LoginError>> {
-    let stream = TcpStream::connect(LOGIN).await?;
+    login_at(LOGIN, token).await
+}
+
+pub(crate) async fn login_at(server: &str, token: &str) -> Result<Result<LoggedIn, LoginError>> {
+    let stream = TcpStream::connect(server).await?;
     let (hello, client) = Greeted::hello(random_bytes(), trust());
     write(&stream, &hello).await?;
     let (proof, client) = match client.prove(&read(&stream).await?, token.as_bytes()) {
@@ -143,7 +147,14 @@ pub(crate) async fn login(token: &str) -> Result<Result<LoggedIn, LoginError>> {
 
 /// A session's client on a connection.
 pub(crate) async fn resume(client: &mut Requester) -> Result<Result<TcpStream, LoginError>> {
-    let stream = TcpStream::connect(GAMES).await?;
+    resume_at(GAMES, client).await
+}
+
+pub(crate) async fn resume_at(
+    server: &str,
+    client: &mut Requester,
+) -> Result<Result<TcpStream, LoginError>> {
+    let stream = TcpStream::connect(server).await?;
     write(&stream, &client.resume()?).await?;
     let answer = read(&stream).await?;
     Ok(client.receive(&answer).map(|event| {
