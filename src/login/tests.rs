@@ -95,8 +95,8 @@ fn every_message_that_is_cut_or_too_long_is_refused() {
 #[test]
 fn messages_of_another_login_are_refused() {
     let old = messages(None);
-    for at in 0..4 {
-        let replay = |number, frame| if number == at { old[at].clone() } else { frame };
+    for (at, message) in old.iter().enumerate() {
+        let replay = |number, frame| if number == at { message.clone() } else { frame };
         let (hello, client) = Greeted::hello([20; 32], Trust::Anybody);
         let outcome = (|| {
             let (offer, server) = Offered::answer(&replay(0, hello), &[30; 64], None)?;

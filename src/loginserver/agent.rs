@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use super::{Accounts, LoginServer, Place, Places};
 use crate::clock::Now;
 use crate::error::Result;
@@ -57,7 +59,7 @@ impl<A: Accounts> Login<A> {
 
     fn begin(&self, hello: &[u8]) -> Result<(Vec<u8>, Box<Begun>), LoginError> {
         let place = Place::take(&self.places).ok_or(LoginError::Refused(Code::Busy))?;
-        let random: [u8; 64] = random_bytes();
+        let random = Zeroizing::new(random_bytes::<64>());
         let (offer, offered) = Offered::answer(hello, &random, self.server.identity.as_deref())?;
         let (time, door) = (self.server.time, self.door.clone());
         let alarm = Alarm(spawn(async move {

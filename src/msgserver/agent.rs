@@ -63,6 +63,7 @@ impl<U: User> Connection<U> {
         };
         client.send(resumed.answer)?;
         let Some((session, index)) = resumed.session else {
+            tracing::debug!(client = %client.id(), "a resume was refused");
             client.close();
             return Ok(());
         };

@@ -79,7 +79,7 @@ impl<U: User> MsgServer<U> {
     /// session begins, on the core where it is to live.
     ///
     /// # Panics
-    /// When the name is none: see [`NameError`](crate::login::NameError).
+    /// When the name is none: see [`NameError`]; 245 bytes at most.
     pub fn new(server: &str, make: impl Fn(&Session) -> U + Send + Sync + 'static) -> MsgServer<U> {
         if let Err(error) = check(server) {
             panic!("{server:?} is no server: {error}");
@@ -176,7 +176,7 @@ impl<U: User> MsgServer<U> {
     }
 
     async fn registry(&self) -> Result<Address<ToRegistry>, service::NameError> {
-        let name = format!("msgserver:{}", self.inner.server);
+        let name = registry_name(&self.inner.server);
         if let Some(registry) = service::find(&name) {
             return Ok(registry);
         }
@@ -191,7 +191,13 @@ impl<U: User> MsgServer<U> {
 }
 
 fn check(server: &str) -> Result<(), NameError> {
-    Name::new("user", server, 0).map(|_| ())
+    // The registry has it in its own name, which has as many bytes at most.
+    Name::new(&registry_name(server), server, 0).map(|_| ())
+}
+
+/// The name by which all cores find the registry.
+fn registry_name(server: &str) -> String {
+    format!("msgserver:{server}")
 }
 
 /// A service that is no session yet; it ends if it does not become one, also when whoever asked is
@@ -223,5 +229,18 @@ impl<U: User> fmt::Debug for MsgServer<U> {
             .field("server", server)
             .field("limits", limits)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_has_the_longest_name_that_its_registry_can_have() {
+        assert_eq!(check(&"x".repeat(245)), Ok(()));
+        assert_eq!(check(&"x".repeat(246)), Err(NameError::Length(256)));
+        assert_eq!(check(""), Err(NameError::Length(0)));
+        assert_eq!(check("a\tb"), Err(NameError::Control));
     }
 }

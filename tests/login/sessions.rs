@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use skyring::login::{Code, Event, LoginError, Logins, REPLIES_MAX, Requester};
 use skyring::msgserver::MsgServer;
+use skyring::net::TcpStream;
 use skyring::prelude::*;
 use skyring::sim::Simulation;
 use skyring::spawn;
@@ -275,6 +276,45 @@ fn misuse_closes_the_connection_and_not_the_session() {
             send_all(&mut ann, &stream).await?;
         }
         assert_eq!(ask(&mut ann, &stream, "on").await?, ok("on"));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_stop_in_the_middle_of_a_request_lets_it_end_and_tells_the_owner() {
+    let log = Log::default();
+    let games = games(&log);
+    let mut sim = Simulation::new(3);
+    sim.start(engine(&games, login_server(&games))).expect("it starts");
+    let asked: Result<()> = sim
+        .run(async {
+            let (mut ann, stream) = enter("ann").await?;
+            ann.request(b"slow")?;
+            send_all(&mut ann, &stream).await?;
+            sleep(Duration::from_millis(100)).await; // it is being handled
+            Ok(())
+        })
+        .expect("it does not hang");
+    asked.expect("it was asked");
+    sim.stop().expect("everything was cleaned up");
+    assert_eq!(noted(&log).last().map(String::as_str), Some("ann the server stops"));
+}
+
+#[test]
+fn a_resume_that_is_broken_off_anywhere_harms_nothing() {
+    simulated(same, |_, _| async move {
+        let mut ann = Requester::new(login("ann:secret").await??);
+        for cut in 0..=90 {
+            let stream = TcpStream::connect(GAMES).await?;
+            let frame = ann.resume()?;
+            let mut bytes = (frame.len() as u16).to_be_bytes().to_vec();
+            bytes.extend_from_slice(&frame);
+            stream.write(&bytes[..cut.min(bytes.len())])?;
+            stream.flush().await?;
+            drop(stream); // the answer, if there is one, is lost
+        }
+        let stream = resume(&mut ann).await?.map_err(Error::from)?;
+        assert_eq!(ask(&mut ann, &stream, "here").await?, ok("here"));
         Ok(())
     });
 }

@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use bytes::Bytes;
 use skyring::login::{Code, Event, LoginError, Requester};
 use skyring::net::TcpStream;
 use skyring::prelude::*;
@@ -13,7 +12,12 @@ use skyring::{random, spawn};
 
 use super::support::*;
 
-const REQUESTS: u32 = 200;
+const REQUESTS: u32 = 120;
+
+/// What a client asks, of many sizes: up to 6 KB.
+fn text(user: &str, number: u32) -> String {
+    format!("{user} {number} {}", "x".repeat((number * number) as usize % 6000))
+}
 
 /// Logs in however often it takes.
 async fn login_at_last(user: &str) -> Requester {
@@ -37,11 +41,11 @@ async fn converse(
             let made = replies.len() + client.open();
             if made < REQUESTS as usize {
                 // `Full` is an answer: some reply comes first.
-                let _ = client.request(format!("{user} {}", made + 1).as_bytes());
+                let _ = client.request(text(user, made as u32 + 1).as_bytes());
             }
         }
         send_all(client, stream).await?;
-        if random() % 20 == 0 {
+        if random().is_multiple_of(20) {
             return Ok(()); // it loses its connection
         }
         if client.open() == 0 {
@@ -53,7 +57,7 @@ async fn converse(
         };
         match client.receive(&frame)? {
             Some(Event::Reply { number, code: Code::Ok, payload }) => {
-                assert_eq!(payload, Bytes::from(format!("{user} {number}")));
+                assert_eq!(payload, text(user, number));
                 assert_eq!(replies.insert(number, 1), None, "once");
             }
             Some(other) => panic!("{other:?}"),
@@ -81,7 +85,8 @@ async fn live(user: String) {
 
 fn storm(seed: u64, faults: Faults) -> u64 {
     let log = Log::default();
-    let games = games(&log);
+    // Room for all replies that may be open: none is forgotten.
+    let games = games(&log).replies_bytes_max(128 * 6100);
     let mut sim = Simulation::new(seed).weather(faults);
     sim.start(engine(&games, login_server(&games))).expect("it starts");
     sim.run(async {
@@ -94,11 +99,10 @@ fn storm(seed: u64, faults: Faults) -> u64 {
     let mut handled: HashMap<String, u32> = HashMap::new();
     let mut lost = 0;
     for text in noted(&log) {
-        match text.split_once(' ') {
-            Some((_, number)) if number.parse::<u32>().is_ok() => {
-                *handled.entry(text).or_default() += 1;
-            }
-            _ => lost += u64::from(text == "lost"),
+        let number = text.split(' ').nth(1).and_then(|number| number.parse::<u32>().ok());
+        match number {
+            Some(_) => *handled.entry(text).or_default() += 1,
+            None => lost += u64::from(text == "lost"),
         }
     }
     assert_eq!(handled.len(), 4 * REQUESTS as usize, "seed {seed}");
