@@ -17,7 +17,7 @@ pub(super) const RESULT: u8 = 3;
 /// little of a password's.
 pub(super) const PAD_BYTES: usize = 64;
 
-/// The longest token, in bytes: credentials are 64 times [`PAD_BYTES`] at most.
+/// The longest token, in bytes: with its length, 64 times 64.
 pub const TOKEN_BYTES_MAX: usize = 64 * PAD_BYTES - 2;
 
 /// One side's ephemeral key.
