@@ -115,8 +115,8 @@ pub use self::table::{
     Attached, Ended, Limits, Logins, Resumed, SESSION_KEEP, SESSIONS_MAX, Sessions,
 };
 pub use self::window::{
-    Asked, Misuse, REPLIES_BYTES_MAX, REPLIES_MAX, REPLY_BYTES_MAX, REPLY_HEAD_BYTES,
-    REQUEST_HEAD_BYTES, Window, push_frame, reply_frame, request_number,
+    Asked, Misuse, PUSH_BYTES_MAX, REPLIES_BYTES_MAX, REPLIES_MAX, REPLY_BYTES_MAX,
+    REPLY_HEAD_BYTES, REQUEST_HEAD_BYTES, Window, push_frame, reply_frame, request_number,
 };
 
 #[cfg(test)]

@@ -36,6 +36,9 @@ pub const REPLY_HEAD_BYTES: usize = 7;
 /// The longest reply, in bytes: what a frame of [`LengthPrefix::U16`](crate::LengthPrefix) holds.
 pub const REPLY_BYTES_MAX: usize = u16::MAX as usize - REPLY_HEAD_BYTES;
 
+/// The longest push, in bytes.
+pub const PUSH_BYTES_MAX: usize = u16::MAX as usize - 1;
+
 /// The frame of a reply: `1 | number u32 | code u16 | payload`.
 pub fn reply_frame(number: u32, code: Code, payload: &[u8]) -> Bytes {
     let mut frame = BytesMut::with_capacity(REPLY_HEAD_BYTES + payload.len());

@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::message::{Ending, ToSession};
 use crate::error::Result;
-use crate::login::{Name, push_frame};
-use crate::service::{Address, CallError};
+use crate::login::{Name, PUSH_BYTES_MAX, push_frame};
+use crate::service::Address;
 
 /// The state of a user's session: one request at a time, in order, over all of its connections.
 ///
@@ -80,9 +80,13 @@ impl Session {
     /// kept: what is lost with a connection stays lost.
     ///
     /// # Errors
-    /// The session is over, or lags.
-    pub fn push(&self, payload: &[u8]) -> Result<(), CallError> {
-        self.service.send(ToSession::Push(push_frame(payload))).map_err(CallError::from)
+    /// The session is over, or lags, or the payload has more than [`PUSH_BYTES_MAX`](crate::login::PUSH_BYTES_MAX) bytes.
+    pub fn push(&self, payload: &[u8]) -> Result<()> {
+        if payload.len() > PUSH_BYTES_MAX {
+            let len = payload.len();
+            return Err(format!("a push has {PUSH_BYTES_MAX} bytes at most, not {len}").into());
+        }
+        Ok(self.service.send(ToSession::Push(push_frame(payload)))?)
     }
 
     /// Ends the session after what waits before: the client hears its replies, then its connection

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use skyring::login::{Code, Event, LoginError, Logins, REPLIES_MAX, Requester};
+use skyring::login::{Code, Event, LoginError, Logins, PUSH_BYTES_MAX, REPLIES_MAX, Requester};
 use skyring::msgserver::MsgServer;
 use skyring::net::TcpStream;
 use skyring::prelude::*;
@@ -48,6 +48,12 @@ fn a_user_logs_in_asks_and_logs_out() {
         send_all(&mut ann, &stream).await?;
         let events = [event(&mut ann, &stream).await?, event(&mut ann, &stream).await?];
         assert!(events.contains(&Event::Push(Bytes::from_static(b"news"))), "{events:?}");
+        ann.request(b"long-push")?;
+        send_all(&mut ann, &stream).await?;
+        let pushed = event(&mut ann, &stream).await?;
+        let replied = event(&mut ann, &stream).await?;
+        let long = Event::Push(vec![1; PUSH_BYTES_MAX].into());
+        assert!([pushed, replied].contains(&long), "the longest arrives");
         assert_eq!(ask(&mut ann, &stream, "logout").await?, ok("logout"));
         assert!(ends(&stream).await);
         let again = resume(&mut ann).await?.map(|_| ());

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use skyring::login::{
-    Code, Event, Greeted, Identity, LoggedIn, LoginError, Name, Requester, Secret, Token, Trust,
+    Code, Event, Greeted, Identity, LoggedIn, LoginError, Name, PUSH_BYTES_MAX, Requester, Secret,
+    Token, Trust,
 };
 use skyring::loginserver::{Account, Accounts, LoginServer};
 use skyring::msgserver::{Ending, MsgServer, Session, User};
@@ -48,6 +49,10 @@ impl User for Player {
             Some("fail") => return Err("told to fail".into()),
             Some("panic") => panic!("told to panic"),
             Some("push") => session.push(b"news")?,
+            Some("long-push") => {
+                session.push(&vec![1; PUSH_BYTES_MAX])?;
+                assert!(session.push(&vec![1; PUSH_BYTES_MAX + 1]).is_err());
+            }
             Some("logout") => session.logout(),
             Some("large") => return Ok(vec![0; 70_000].into()),
             _ => {}
