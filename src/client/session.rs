@@ -88,11 +88,13 @@ struct Rare {
     end: Option<Disconnect>,
     farewell: Option<Farewell>,
     packed: Option<Packed>,
+    /// To whom it goes instead.
+    redirection: Option<u64>,
 }
 
 /// What a session takes along to another core, beside its connection.
 pub(super) struct Luggage {
-    id: ClientId,
+    pub(super) id: ClientId,
     cutter: Cutter,
     waiting: Vec<u8>,
     end: Option<Disconnect>,
@@ -227,6 +229,14 @@ impl Session {
         result
     }
 
+    /// As [`Session::with_rare`], when there is any.
+    fn if_rare<R>(&self, body: impl FnOnce(&mut Rare) -> Option<R>) -> Option<R> {
+        let mut rare = self.rare.take()?;
+        let result = body(&mut rare);
+        self.rare.set(Some(rare));
+        result
+    }
+
     /// Has `farewell` told when the client is gone, whose ever it is by then.
     pub(crate) fn on_farewell(&self, farewell: Farewell) {
         let before = self.with_rare(|rare| rare.farewell.replace(farewell));
@@ -234,12 +244,12 @@ impl Session {
     }
 
     pub(crate) fn take_farewell(&self) -> Option<Farewell> {
-        self.with_rare(|rare| rare.farewell.take())
+        self.if_rare(|rare| rare.farewell.take())
     }
 
     /// Whether somebody else hears of the end, too.
     pub(crate) fn has_farewell(&self) -> bool {
-        self.with_rare(|rare| rare.farewell.is_some())
+        self.if_rare(|rare| rare.farewell.as_ref().map(|_| ())).is_some()
     }
 
     fn say_farewell(&self, why: Disconnect) {
@@ -251,7 +261,22 @@ impl Session {
     /// Whether no service will hear of it any more, or none of this core.
     pub(crate) fn is_gone(&self) -> bool {
         self.marks.leaving.get()
-            || self.marks.ended.get() && self.with_rare(|rare| rare.end.is_none())
+            || self.marks.ended.get()
+                && self.if_rare(|rare| rare.end.as_ref().map(|_| ())).is_none()
+    }
+
+    /// Whether it is on its way to another core.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.marks.leaving.get()
+    }
+
+    /// Sends it to another service than the one that it is on its way to, by that one's number.
+    pub(crate) fn redirect(&self, to: u64) {
+        self.with_rare(|rare| rare.redirection = Some(to));
+    }
+
+    pub(crate) fn take_redirection(&self) -> Option<u64> {
+        self.if_rare(|rare| rare.redirection.take())
     }
 
     /// Tells the hub once that something waits.
@@ -296,7 +321,7 @@ impl Session {
         if !self.marks.has_rare_news.get() {
             return None;
         }
-        self.with_rare(|rare| {
+        self.if_rare(|rare| {
             self.marks.has_rare_news.set(rare.backlog.is_some() && rare.end.is_some());
             let backlog = rare.backlog.take().map(News::Backlog);
             backlog.or_else(|| rare.end.take().map(News::Disconnected))
@@ -424,7 +449,7 @@ impl Session {
     pub(crate) fn close(self: &Rc<Self>, why: Disconnect) {
         self.marks.ended.set(true);
         self.marks.has_rare_news.set(false);
-        self.with_rare(|rare| rare.end = None);
+        self.if_rare(|rare| rare.end.take());
         self.drop_unread();
         self.leave_hub();
         self.connection.close();
@@ -447,7 +472,7 @@ impl Session {
             id: self.id,
             cutter,
             waiting,
-            end: self.with_rare(|rare| rare.end.take()),
+            end: self.if_rare(|rare| rare.end.take()),
             greeted: self.marks.greeted.get(),
             pace: self.pace.take(),
         }

@@ -105,8 +105,12 @@ async fn attend(entrance: Weak<Entrance>, start: Start, core: Core) {
         };
         let Ok(end) = ended(service) else { return };
         let down = end.await;
-        if Reactor::current().is_stopping() || down.reason.is_orderly() {
+        if Reactor::current().is_stopping() {
             return;
+        }
+        if down.reason.is_orderly() {
+            // It wants no clients any more.
+            return entrance.upgrade().map_or((), |entrance| entrance.close());
         }
         tracing::error!(core = core.index, reason = %down.reason, "a gate has failed and is started again");
         sleep(RESTART_PAUSE).await;
