@@ -99,6 +99,7 @@ pub mod json;
 pub mod limit;
 mod memory;
 pub mod net;
+mod network;
 pub mod prelude;
 mod reactor;
 #[cfg(feature = "json")]

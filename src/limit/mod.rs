@@ -7,7 +7,7 @@
 
 mod bans;
 mod bucket;
-mod network;
+mod prefixes;
 pub(crate) mod quota;
 mod ranges;
 mod rates;
@@ -16,6 +16,7 @@ mod seeds;
 
 pub use self::bans::{Ban, Bans, BansFull, Networks};
 pub use self::bucket::{Bucket, Limit, Rate, RetryAfter};
-pub use self::network::{Network, NetworkError, Prefixes};
+pub use self::prefixes::Prefixes;
 pub use self::rates::Rates;
 pub use crate::clock::Now;
+pub use crate::network::{Network, NetworkError};

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam::utils::CachePadded;
 
-use super::network::{Network, Prefixes};
+use super::prefixes::Prefixes;
+use crate::network::Network;
 
 /// Parts of the table of addresses, so that one that grows stops its core for a part only.
 const SHARDS: usize = 64;
