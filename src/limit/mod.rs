@@ -11,6 +11,7 @@ mod prefixes;
 pub(crate) mod quota;
 mod ranges;
 mod rates;
+pub(crate) mod refusal;
 #[cfg(test)]
 mod seeds;
 
@@ -18,5 +19,6 @@ pub use self::bans::{Ban, Bans, BansFull, Networks};
 pub use self::bucket::{Bucket, Limit, Rate, RetryAfter};
 pub use self::prefixes::Prefixes;
 pub use self::rates::Rates;
+pub use self::refusal::{DOOR_BYTES_MAX, Refusal};
 pub use crate::clock::Now;
 pub use crate::network::{Network, NetworkError};
