@@ -73,6 +73,7 @@
 //! | framing by hand, and framings of your own | [`wire`], [`wire::Codec`], [`net::Framed`], and docs/CODECS.md |
 //! | JSON messages | [`json`] |
 //! | tasks and time | [`spawn`], [`sleep`], [`within`](fn@within), [`stopping`]; [`blocking`](fn@blocking) for what blocks |
+//! | who may do how much: connections, rates, bans, proxies | [`limit`], [`GateBuilder`], and docs/LIMITS.md |
 //! | knobs, from the program or the environment | [`config`], and docs/TUNING.md |
 //! | what a core does | [`Metrics`], by [`Handle::metrics_by_core`] |
 //! | a server in bad weather, by seed | [`sim`] |
@@ -140,6 +141,8 @@ mod pages {
     struct Services;
     #[doc = include_str!("../docs/CODECS.md")]
     struct Codecs;
+    #[doc = include_str!("../docs/LIMITS.md")]
+    struct Limits;
     #[doc = include_str!("../docs/SKYNET.md")]
     struct Skynet;
     #[cfg(feature = "servers")]

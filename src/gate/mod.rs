@@ -121,9 +121,8 @@ impl GateBuilder {
     /// anything.
     ///
     /// At the door ([`Refusal::is_at_door`]) it is said if the socket takes it at once, and the
-    /// connection is closed in order: `say` is asked once, now, so a flood costs no call of it. A
-    /// client hears it behind what its service has sent last. What a `say` that panics later would
-    /// have said is not said.
+    /// connection is closed in order; `say` was asked when the gate was made, so that a flood costs no
+    /// call of it. A client hears it behind what its service has sent last, unless `say` panics then.
     ///
     /// ```
     /// use skyring::Gate;

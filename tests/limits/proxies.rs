@@ -307,6 +307,47 @@ fn limits_count_the_client_and_not_its_proxy() {
 }
 
 #[test]
+fn places_of_a_gate_are_taken_by_clients_and_not_by_headers_to_come() {
+    deadline(|| {
+        let gate = Gate::framed(LengthPrefix::U16).clients_max(2);
+        let gate = gate.on_refusal(|refusal| refusal.to_string()).agent(|_| Whence);
+        let server = Server::start(config().cores(2).proxies(trusted()), gate);
+        let pending: Vec<_> = (0..10).map(|_| server.connect()).collect();
+        let mut held = [server.connect(), server.connect()];
+        for client in &mut held {
+            assert_eq!(ask(client, V1).expect("answered"), "who 192.0.2.7");
+        }
+        for (n, mut client) in pending.into_iter().enumerate() {
+            assert_eq!(ask(&mut client, V1).expect("told"), "there is no place left", "{n}");
+            assert!(is_ended(&mut client));
+        }
+        let metrics = server.metrics();
+        assert_eq!((metrics.refused_by_gate, metrics.refusals_told), (10, 10));
+        drop(held);
+        server.settle();
+        server.stop();
+    });
+}
+
+#[test]
+fn an_engine_that_stops_waits_for_no_header() {
+    let mut sim = Simulation::new(4);
+    let config = Config::new().cores(1).proxies(trusted());
+    sim.start(Engine::new(config).gate(ADDRESS, whence())).expect("it starts");
+    let half = async {
+        let stream = SimStream::connect(ADDRESS).await.expect("somebody listens");
+        stream.write(&V1[..10]).expect("open");
+        sleep(Duration::from_millis(100)).await;
+        spawn(async move { while let Ok(Some(_)) = stream.read().await {} });
+    };
+    sim.run(half).expect("not stuck");
+    let before = sim.now();
+    assert_eq!(sim.metrics().proxy_errors, 0);
+    sim.stop().expect("everything came home");
+    assert!(before < Duration::from_secs(1));
+}
+
+#[test]
 fn a_rate_for_each_address_counts_the_clients_of_a_proxy() {
     deadline(|| {
         let config = config().proxies(trusted()).rate_per_ip(1).burst_per_ip(3);
