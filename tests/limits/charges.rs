@@ -58,7 +58,7 @@ fn the_last_token_is_given_and_one_more_is_not() {
 
 #[test]
 fn what_an_address_has_not_left_costs_the_client_nothing() {
-    let config = Config::new().cores(1).rate(1).burst(100).rate_per_ip(1).burst_per_ip(20);
+    let config = Config::new().cores(1).rate(1).burst(20).rate_per_ip(10).burst_per_ip(20);
     let mut sim = simulated(config);
     let talk = async {
         let first = TcpStream::connect(ADDRESS).await.expect("somebody listens");
@@ -67,11 +67,8 @@ fn what_an_address_has_not_left_costs_the_client_nothing() {
         for _ in 0..3 {
             assert!(ask(&second, "5").await.starts_with("Some"), "the address has 4, 3, 2 left");
         }
-        sleep(Duration::from_secs(30)).await;
-        assert_eq!(ask(&second, "19").await, "ok", "all of the address's has come back");
-        sleep(Duration::from_secs(20)).await;
-        // 3 + 20 frames and charges, of which 50 seconds gave back all.
-        assert_eq!(ask(&second, "19").await, "ok");
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(ask(&second, "15").await, "ok", "its own 20 less three frames are all there");
     };
     sim.run(talk).expect("not stuck");
     assert_eq!(sim.metrics().charges_refused, 3);
