@@ -16,7 +16,7 @@ const CALLS_MAX: u64 = 100;
 #[test]
 fn who_is_refused_at_the_door_is_allocated_nothing() {
     deadline(|| {
-        let gate = Gate::line().on_refusal(|refusal| refusal.to_string()).clients_max(1);
+        let gate = Gate::line().on_refusal(|refusal| refusal.to_string()).clients_max(2);
         let engine = Engine::new(config().connections_per_ip_max(1)).setup(|_| {
             heap::count_this_thread();
             Ok(())

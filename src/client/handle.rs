@@ -36,7 +36,7 @@ impl Client {
     pub fn send<'a>(&self, payload: impl Into<Payload<'a>>) -> error::Result<()> {
         let payload = payload.into();
         let mut envelope = Envelope::EMPTY;
-        self.0.framing.encode_in(&mut envelope, payload.as_ref())?;
+        self.0.framing().encode_in(&mut envelope, payload.as_ref())?;
         Ok(self.0.connection.write(envelope.head(), payload, envelope.tail())?)
     }
 

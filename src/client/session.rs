@@ -19,12 +19,10 @@ use crate::net::output::Backlog;
 use crate::reactor::Alarm;
 use crate::wire::Framing;
 
-/// What a service hears of a client, in this order.
+/// What a service hears of a client beside frames. Those come after the first, and before the last.
 pub(crate) enum News {
     /// It is the service's from now on.
     Connected,
-    /// Frames have come.
-    Frames(Batch),
     Backlog(Backlog),
     /// The last.
     Disconnected(Disconnect),
@@ -49,7 +47,6 @@ type Packed = Box<dyn FnOnce(Departure)>;
 pub(crate) struct Session {
     pub(crate) connection: Rc<Connection>,
     pub(crate) id: ClientId,
-    pub(crate) framing: Framing,
     unread: RefCell<Unread>,
     /// Whose it is. Taken out for the length of a statement.
     hub: Cell<Option<Rc<dyn Hub>>>,
@@ -98,7 +95,6 @@ struct Rare {
 /// What a session takes along to another core, beside its connection.
 pub(super) struct Luggage {
     id: ClientId,
-    framing: Framing,
     cutter: Cutter,
     waiting: Vec<u8>,
     end: Option<Disconnect>,
@@ -113,16 +109,16 @@ impl Session {
         let id = ClientId::new(reactor.shared.engine, reactor.index, connection.key());
         let unread = Unread::new(framing, reactor.settings.frame_bytes_max);
         let pace = Pace::of(&connection);
-        let session = Session::build(connection, id, framing, unread, pace);
+        let session = Session::build(connection, id, unread, pace);
         session.watch_handshake();
         session
     }
 
     /// The session of a client that came from another core.
     pub(super) fn adopt(connection: Rc<Connection>, luggage: Luggage) -> Rc<Session> {
-        let Luggage { id, framing, cutter, waiting, end, greeted, pace } = luggage;
+        let Luggage { id, cutter, waiting, end, greeted, pace } = luggage;
         let unread = Unread::unpack(cutter, waiting);
-        let session = Session::build(connection, id, framing, unread, pace);
+        let session = Session::build(connection, id, unread, pace);
         session.marks.greeted.set(greeted);
         if !greeted {
             session.watch_handshake();
@@ -136,14 +132,12 @@ impl Session {
     fn build(
         connection: Rc<Connection>,
         id: ClientId,
-        framing: Framing,
         unread: Unread,
         pace: Option<Box<Pace>>,
     ) -> Rc<Session> {
         let session = Rc::new(Session {
             connection: connection.clone(),
             id,
-            framing,
             unread: RefCell::new(unread),
             hub: Cell::new(None),
             place: Cell::new(0),
@@ -164,6 +158,12 @@ impl Session {
             let late: Weak<Session> = Rc::downgrade(self);
             reactor.set_timer(handshake, Alarm::Hook(late));
         }
+    }
+
+    /// How its frames are cut, and those that are sent are put together.
+    #[inline]
+    pub(crate) fn framing(&self) -> Framing {
+        self.unread.borrow().framing()
     }
 
     /// Turns reads on.
@@ -289,20 +289,28 @@ impl Session {
         }
     }
 
-    /// What the service is to hear next; asked by the hub that was told. If there is more, it is
-    /// told again by [`Session::settle`].
-    pub(crate) fn next(&self) -> Option<News> {
+    /// Whether frames are what the service is to hear of next; asked by the hub that was told. If
+    /// there is more, it is told again by [`Session::settle`].
+    #[inline]
+    pub(crate) fn has_batch(&self) -> bool {
         self.marks.told.set(false);
+        !self.marks.is_new.get() && !self.marks.reading.get() && self.has_unread()
+    }
+
+    /// The frames that have come.
+    #[inline]
+    pub(super) fn next_batch(&self) -> Batch {
+        self.marks.reading.set(true);
+        Batch { owner: self.owner.get(), until: self.unread.borrow().received() }
+    }
+
+    /// What else the service is to hear next.
+    pub(crate) fn next(&self) -> Option<News> {
         if self.marks.is_new.replace(false) {
             return Some(News::Connected);
         }
         if self.marks.reading.get() {
             return None; // its frames are still out: told again when they are not
-        }
-        if self.has_unread() {
-            self.marks.reading.set(true);
-            let until = self.unread.borrow().received();
-            return Some(News::Frames(Batch { owner: self.owner.get(), until }));
         }
         if !self.marks.has_rare_news.get() {
             return None;
@@ -467,11 +475,10 @@ impl Session {
 
     /// What goes along with the connection.
     pub(super) fn take_luggage(&self) -> Luggage {
-        let fresh = Unread::new(self.framing, 0);
+        let fresh = Unread::new(self.framing(), 0);
         let (cutter, waiting) = mem::replace(&mut *self.unread.borrow_mut(), fresh).pack();
         Luggage {
             id: self.id,
-            framing: self.framing,
             cutter,
             waiting,
             end: self.with_rare(|rare| rare.end.take()),

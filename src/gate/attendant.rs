@@ -102,13 +102,14 @@ impl<A: Agent<M>, M: 'static, F: Make<A, M>> Service for Attendant<A, M, F> {
     ) -> impl Future<Output = Result<()>> {
         async move {
             let (agent, client) = self.serving();
-            while let Some(frame) = frames.next().await {
+            // No `while let`: that would keep a place for the frame while it is handled.
+            loop {
+                let Some(frame) = frames.next().await else { return Ok(()) };
                 if let Err(error) = agent.frame(client, frame).await {
                     end_on_error(Err(error), client, cx);
-                    break;
+                    return Ok(());
                 }
             }
-            Ok(())
         }
     }
 

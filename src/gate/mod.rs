@@ -15,6 +15,7 @@ mod server;
 mod watched;
 
 use std::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -27,9 +28,9 @@ pub use self::watched::{GateCommand, GateEvent};
 use self::attendant::Reception;
 use self::entrance::{Entrance, Start};
 use self::listen::Door;
-use self::watched::Watched;
+use self::watched::{Beside, Found, Watched};
 use crate::client::Client;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::limit::quota::Places;
 use crate::limit::refusal::Words;
 use crate::limit::{Network, Networks, Refusal};
@@ -198,11 +199,51 @@ impl GateBuilder {
         Gate { builder: self, start }
     }
 
-    /// Leaves the clients to a watchdog, which gives them agents: Skynet's standard gate. The
-    /// watchdog is a service on any core; it hears [`GateEvent`]s, and sends [`GateCommand`]s to the
-    /// gate that told it of a client.
-    pub fn watchdog<M: From<GateEvent> + Send + 'static>(self, watchdog: Address<M>) -> Gate {
-        self.server(move |_core| Watched::new(watchdog))
+    /// Leaves the clients to a watchdog, which gives them agents: Skynet's standard gate. Each core
+    /// has a watchdog of its own, made by `make` beside the gate; it hears [`GateEvent`]s, and sends
+    /// [`GateCommand`]s to the gate that told it of a client. The two end together, and are started
+    /// again as by [`GateBuilder::server`].
+    pub fn watchdog<W, F>(self, make: F) -> Gate
+    where
+        W: Service<Message: From<GateEvent> + Send>,
+        F: Fn(&Core) -> W + Send + Sync + 'static,
+    {
+        let make = Arc::new(make);
+        self.server(move |core| {
+            let (make, core) = (make.clone(), *core);
+            Watched::new(Beside(Rc::new(move || make(&core))))
+        })
+    }
+
+    /// As [`GateBuilder::watchdog`], with a watchdog that `find` finds when the gate opens on a
+    /// core: one for all cores, say.
+    ///
+    /// ```no_run
+    /// # use skyring::prelude::*;
+    /// # use skyring::GateEvent;
+    /// # #[derive(Default)]
+    /// # struct Watchdog;
+    /// # struct Message(GateEvent);
+    /// # impl From<GateEvent> for Message { fn from(event: GateEvent) -> Self { Message(event) } }
+    /// # impl Service for Watchdog {
+    /// #     type Message = Message;
+    /// #     async fn handle(&mut self, _: Message, _: &Context<Self>) -> Result<()> { Ok(()) }
+    /// # }
+    /// let gate = Gate::framed(LengthPrefix::U16).watchdog_with(|_core| async {
+    ///     Ok(service::unique("watchdog", Watchdog::default).await?)
+    /// });
+    /// ```
+    pub fn watchdog_with<M, F, R>(self, find: F) -> Gate
+    where
+        M: From<GateEvent> + Send + 'static,
+        F: Fn(Core) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<Address<M>>> + 'static,
+    {
+        let find = Arc::new(find);
+        self.server(move |core| {
+            let (find, core) = (find.clone(), *core);
+            Watched::new(Found(move || find(core)))
+        })
     }
 }
 

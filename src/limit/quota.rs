@@ -34,7 +34,8 @@ type Counts = HashMap<Network, u32>;
 #[derive(Debug)]
 pub(crate) struct Permit {
     quota: Arc<Quota>,
-    address: Option<Network>,
+    /// Boxed: only a limit for addresses needs it.
+    address: Option<Box<Network>>,
     /// And among those of its gate.
     place: Option<Place>,
 }
@@ -163,7 +164,7 @@ impl Permit {
             return Ok(());
         }
         let address = self.quota.prefixes.network(address);
-        if self.address == Some(address) {
+        if self.address.as_deref() == Some(&address) {
             return Ok(());
         }
         let mut counts = self.quota.shard(&address);
@@ -174,7 +175,7 @@ impl Permit {
         counts.insert(address, count + 1);
         drop(counts);
         self.forget_address();
-        self.address = Some(address);
+        self.address = Some(Box::new(address));
         Ok(())
     }
 

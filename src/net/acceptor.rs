@@ -202,10 +202,15 @@ impl Acceptor {
         if peer.is_some_and(|peer| bans.find(peer, self.reactor.now()).is_some()) {
             return Err(Refusal::Banned);
         }
-        let mut permit = quota.admit(peer.filter(|_| !is_proxy))?;
-        if let Some(porter) = self.porter.as_ref().filter(|_| !is_proxy) {
+        let mut permit = quota.admit(None)?;
+        if is_proxy {
+            return Ok(permit);
+        }
+        if let Some(porter) = &self.porter {
             permit.occupy(porter.places().take().ok_or(Refusal::GateFull)?);
         }
+        // The last, since it is remembered: that may take memory.
+        peer.map_or(Ok(()), |peer| permit.count_for(peer))?;
         Ok(permit)
     }
 

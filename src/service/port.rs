@@ -60,9 +60,10 @@ pub(super) struct Port<M: 'static> {
 /// What comes to a service, in the order in which it is handled: the control lane first.
 pub(super) enum Event<M> {
     Message(M),
-    /// A client has something.
-    Client(Rc<Session>),
-    News(News),
+    /// A client has something: ask [`Port::pop_client`].
+    Client,
+    /// Ask [`Port::pop_news`].
+    News,
 }
 
 /// What a service hears besides messages.
@@ -156,9 +157,13 @@ impl<M: 'static> Port<M> {
         self.mailbox.len()
     }
 
-    /// Takes nothing any more.
+    /// Takes nothing any more, and closes the connections of its clients: what is dropped from here
+    /// on says nothing to them.
     pub(super) fn shut(&self) {
         self.mailbox.shut();
+        if let Some(mut clients) = self.clients.take() {
+            clients.take_all().iter().for_each(|session| session.close(Disconnect::Abandoned));
+        }
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -295,14 +300,14 @@ impl<M: 'static> Port<M> {
         }
         let is_theirs = !self.client_was_last.replace(false) || self.mailbox.len() == 0;
         if self.lanes.get() & CLIENTS != 0 && is_theirs {
-            let session = self.pop_client()?;
             self.client_was_last.set(true);
-            return Some(Event::Client(session));
+            return Some(Event::Client);
         }
         None
     }
 
-    fn pop_client(&self) -> Option<Rc<Session>> {
+    /// The next client that has something.
+    pub(super) fn pop_client(&self) -> Option<Rc<Session>> {
         loop {
             let next = self.with_clients(|clients| {
                 let next = clients.pop();
@@ -324,18 +329,33 @@ impl<M: 'static> Port<M> {
                 self.unmark(CONTROL);
                 return None;
             };
-            return Some(match event {
-                Control::Message(message) => Event::Message(message),
+            match event {
+                Control::Message(message) => return Some(Event::Message(message)),
+                Control::Tick(tick) => {
+                    if let Some(message) = tick.make() {
+                        return Some(Event::Message(message));
+                    }
+                }
                 // The watch was ended while the news waited.
-                Control::Down(down) if !self.unwatch(down.service) => continue,
-                Control::Down(down) => Event::News(News::Down(down)),
-                Control::Gone(gone) => Event::News(News::Gone(gone)),
-                Control::Exit(reason) => Event::News(News::Exit(reason)),
-                Control::Tick(tick) => match tick.make() {
-                    Some(message) => Event::Message(message),
-                    None => continue,
-                },
-            });
+                Control::Down(down) if !self.unwatch(down.service) => {}
+                news => {
+                    self.with_extra(|extra| extra.control.push_front(news));
+                    return Some(Event::News);
+                }
+            }
+        }
+    }
+
+    /// The news that [`Port::next`] has found.
+    pub(super) fn pop_news(&self) -> Option<News> {
+        match self.with_extra(|extra| extra.control.pop_front())? {
+            Control::Down(down) => Some(News::Down(down)),
+            Control::Gone(gone) => Some(News::Gone(gone)),
+            Control::Exit(reason) => Some(News::Exit(reason)),
+            other => {
+                self.with_extra(|extra| extra.control.push_front(other));
+                None
+            }
         }
     }
 
@@ -360,9 +380,6 @@ impl<M: 'static> Port<M> {
         let reactor = self.reactor();
         Services::of(reactor).leave(reactor, self.id);
         let messages = self.mailbox.close();
-        if let Some(mut clients) = self.clients.take() {
-            clients.take_all().iter().for_each(|session| session.close(Disconnect::Abandoned));
-        }
         let extra = self.extra.take();
         for message in messages {
             self.give_back(message);

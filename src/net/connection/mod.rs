@@ -21,6 +21,7 @@ use std::rc::Rc;
 
 use rustix::io::Errno;
 
+use self::closing::Flushing;
 pub(crate) use self::leaving::Departure;
 use super::output::{Backlog, Output};
 use crate::clock::Now;
@@ -76,7 +77,8 @@ pub(crate) struct Connection {
     life: Cell<Life>,
     /// Operations whose last completion has not come.
     operations: Cell<u32>,
-    receiver: RefCell<Option<Rc<dyn Receiver>>>,
+    /// Taken out for the length of a statement.
+    receiver: Cell<Option<Rc<dyn Receiver>>>,
     receiving: Cell<bool>,
     paused: Cell<bool>,
     parked: Cell<bool>,
@@ -97,10 +99,8 @@ pub(crate) struct Connection {
     bytes_sent: Cell<u64>,
     /// Of the bytes that wait, those that the last flush has seen.
     flushed: Cell<usize>,
-    /// How far the closing flush was when it was last looked at, see `closing`.
-    flush_mark: Cell<(u64, u32)>,
-    /// Looks in a row at which it stood still.
-    flush_stalls: Cell<u8>,
+    /// How the closing flush gets on, see `closing`. Boxed: it is needed at the end only.
+    flushing: Cell<Option<Box<Flushing>>>,
     /// Its place among the engine's connections; given back with the socket, whoever holds on to
     /// this.
     permit: Cell<Option<Permit>>,
@@ -121,7 +121,7 @@ impl Connection {
             peer: OnceCell::new(),
             life: Cell::new(Life::Open),
             operations: Cell::new(0),
-            receiver: RefCell::new(None),
+            receiver: Cell::new(None),
             receiving: Cell::new(false),
             paused: Cell::new(true),
             parked: Cell::new(false),
@@ -140,8 +140,7 @@ impl Connection {
             bytes_received: Cell::new(0),
             bytes_sent: Cell::new(0),
             flushed: Cell::new(0),
-            flush_mark: Cell::new((0, 0)),
-            flush_stalls: Cell::new(0),
+            flushing: Cell::new(None),
             permit: Cell::new(permit),
         });
         let key = reactor.settle(this.clone());
@@ -217,7 +216,9 @@ impl Connection {
     }
 
     pub(crate) fn receiver(&self) -> Option<Rc<dyn Receiver>> {
-        self.receiver.borrow().clone()
+        let receiver = self.receiver.take();
+        self.receiver.set(receiver.clone());
+        receiver
     }
 }
 
