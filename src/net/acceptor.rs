@@ -222,6 +222,9 @@ impl Acceptor {
         if !words.is_empty() {
             let told = self.reactor.driver(|driver| driver.dismiss(socket, words));
             self.reactor.metrics.refusals_told.add(u64::from(told));
+        } else if refusal == Refusal::GateFull {
+            // A gate resets whom it tells nothing, as it does when its service is down.
+            let _ = self.reactor.driver(|driver| driver.set_abortive(socket));
         }
         self.reactor.close(socket);
     }

@@ -78,7 +78,7 @@ impl Preamble {
         self.is_over.set(true);
         let connection = &self.connection;
         connection.reactor.metrics.proxied.add(1);
-        connection.pause();
+        connection.park();
         // All others keep the proxy's own address: it says nothing better.
         if let Origin::Stream { source, .. } = origin {
             connection.set_peer(SocketAddress::Inet(source));

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -145,6 +146,26 @@ fn a_full_gate_says_so_and_is_just_as_full_as_it_says() {
             server.settle();
         }
         server.stop();
+    });
+}
+
+#[test]
+fn a_unix_socket_is_told_as_well() {
+    deadline(|| {
+        let path = std::env::temp_dir().join(format!("skyring-told-{}", std::process::id()));
+        let gate = Gate::line().clients_max(1).on_refusal(|refusal| refusal.to_string());
+        let engine =
+            Engine::new(config()).gate(format!("unix:{}", path.display()), gate.agent(|_| Told));
+        let handle = engine.start().expect("the engine starts");
+        let _held = UnixStream::connect(&path).expect("connected");
+        eventually("it is served", || handle.connections() == 1);
+        let mut second = UnixStream::connect(&path).expect("connected");
+        let _ = second.write_all(b"hello\n");
+        let mut text = String::new();
+        second.read_to_string(&mut text).expect("an orderly end");
+        assert_eq!(text, "there is no place left\n");
+        handle.stopper().stop_within(Duration::ZERO);
+        handle.join().expect("a clean end");
     });
 }
 
