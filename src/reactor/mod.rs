@@ -420,10 +420,22 @@ pub fn now() -> Now {
 }
 
 /// A random number from the core's own generator, which is seeded by the kernel. In a simulation it
-/// follows from the seed, so that a run can be repeated. Not for keys.
+/// follows from the seed, so that a run can be repeated. Not for keys: see [`random_bytes`].
 ///
 /// # Panics
 /// Outside of a reactor.
 pub fn random() -> u64 {
     Reactor::current().driver(|driver| driver.random())
+}
+
+/// Random bytes for keys: the kernel's own, by a system call. In a simulation they follow from the
+/// seed, so that a run can be repeated.
+///
+/// # Panics
+/// Outside of a reactor.
+pub fn random_bytes<const N: usize>() -> [u8; N] {
+    const { assert!(N <= 256, "getrandom(2) gives up to 256 bytes at once") };
+    let mut bytes = [0; N];
+    Reactor::current().driver(|driver| driver.fill_random(&mut bytes));
+    bytes
 }
