@@ -74,6 +74,7 @@
 //! | framing by hand, and framings of your own | [`wire`], [`wire::Codec`], [`net::Framed`], and docs/CODECS.md |
 //! | JSON messages | [`json`] |
 //! | tasks and time | [`spawn`], [`sleep`], [`within`](fn@within), [`stopping`]; [`blocking`](fn@blocking) for what blocks |
+//! | who may do how much: connections, rates, bans, proxies | [`limit`], [`GateBuilder`], and docs/LIMITS.md |
 //! | knobs, from the program or the environment | [`config`], and docs/TUNING.md |
 //! | what a core does | [`Metrics`], by [`Handle::metrics_by_core`] |
 //! | a server in bad weather, by seed | [`sim`] |
@@ -106,6 +107,7 @@ mod memory;
 #[cfg(feature = "login")]
 pub mod msgserver;
 pub mod net;
+mod network;
 pub mod prelude;
 mod reactor;
 #[cfg(feature = "json")]
@@ -146,6 +148,8 @@ mod pages {
     struct Services;
     #[doc = include_str!("../docs/CODECS.md")]
     struct Codecs;
+    #[doc = include_str!("../docs/LIMITS.md")]
+    struct Limits;
     #[cfg(feature = "login")]
     #[doc = include_str!("../docs/LOGIN.md")]
     struct Login;

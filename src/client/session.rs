@@ -11,7 +11,7 @@ use super::disconnect::Disconnect;
 use super::id::ClientId;
 use super::pace::Pace;
 use super::unread::{Cutting, Unread};
-use crate::limit::RetryAfter;
+use crate::limit::{Refusal, RetryAfter};
 use crate::memory::frame::Frame;
 use crate::net::connection::{Connection, Departure};
 use crate::net::cutter::Cutter;
@@ -78,6 +78,8 @@ struct Marks {
     leaving: Cell<bool>,
     /// Something of `rare` waits to be told.
     has_rare_news: Cell<bool>,
+    /// What came before reads are turned on waits: a proxy's header had it come.
+    held: Cell<bool>,
 }
 
 #[derive(Default)]
@@ -167,10 +169,28 @@ impl Session {
     }
 
     /// Turns reads on.
-    pub(crate) fn open(&self) {
+    pub(crate) fn open(self: &Rc<Self>) {
         if !self.marks.ended.get() && !self.marks.leaving.get() && !self.is_full() {
             self.connection.resume();
         }
+        if self.marks.held.replace(false) {
+            self.announce();
+        }
+    }
+
+    /// Has what was received behind a proxy's header wait until reads are turned on, with what the
+    /// kernel may still bring. Nobody has the client yet.
+    pub(crate) fn hold(&self, rest: Frame) {
+        self.marks.held.set(true);
+        if !rest.is_empty() {
+            self.unread.borrow_mut().push(rest);
+        }
+    }
+
+    /// Whether bytes wait that the service may have.
+    #[inline]
+    fn has_unread(&self) -> bool {
+        self.unread.borrow().bytes() > 0 && !self.marks.held.get()
     }
 
     /// Gives the client to a service. `false` when that has ended; then the client stays whose it
@@ -282,8 +302,7 @@ impl Session {
     /// Tells the hub once that something waits.
     fn announce(self: &Rc<Self>) {
         let marks = &self.marks;
-        let has_news =
-            marks.is_new.get() || self.unread.borrow().bytes() > 0 || marks.has_rare_news.get();
+        let has_news = marks.is_new.get() || self.has_unread() || marks.has_rare_news.get();
         if !has_news || marks.told.get() || marks.reading.get() {
             return;
         }
@@ -300,7 +319,7 @@ impl Session {
     #[inline]
     pub(crate) fn has_batch(&self) -> bool {
         self.marks.told.set(false);
-        !self.marks.is_new.get() && !self.marks.reading.get() && self.unread.borrow().bytes() > 0
+        !self.marks.is_new.get() && !self.marks.reading.get() && self.has_unread()
     }
 
     /// The frames that have come.
@@ -365,7 +384,7 @@ impl Session {
             };
             self.marks.greeted.set(true);
             metrics.frames_joined.add(u64::from(joined));
-            if let Err(retry) = self.take_pace() {
+            if let Err(retry) = self.take_pace(1) {
                 metrics.too_fast.add(1);
                 metrics.frames_undelivered.add(1);
                 self.refuse(Disconnect::TooFast(retry));
@@ -376,10 +395,11 @@ impl Session {
         }
     }
 
+    /// Takes so many tokens of the client's rate and of its address's; all or none.
     #[inline]
-    fn take_pace(&self) -> Result<(), RetryAfter> {
+    pub(super) fn take_pace(&self, cost: u32) -> Result<(), RetryAfter> {
         let Some(pace) = self.pace.take() else { return Ok(()) };
-        let taken = pace.take(self.connection.reactor.now());
+        let taken = pace.take(self.connection.reactor.now(), cost);
         self.pace.set(Some(pace));
         taken
     }
@@ -447,6 +467,9 @@ impl Session {
     /// The service has heard the end, or has ended itself: the connection goes, after what is
     /// queued has left.
     pub(crate) fn close(self: &Rc<Self>, why: Disconnect) {
+        if let Some(refusal) = why.refusal() {
+            self.send_away(refusal);
+        }
         self.marks.ended.set(true);
         self.marks.has_rare_news.set(false);
         self.if_rare(|rare| rare.end.take());
@@ -454,6 +477,17 @@ impl Session {
         self.leave_hub();
         self.connection.close();
         self.say_farewell(why);
+    }
+
+    /// The last words for a client that is sent away, and the counts that nobody else keeps.
+    #[cold]
+    pub(super) fn send_away(&self, refusal: Refusal) {
+        let metrics = &self.connection.reactor.metrics;
+        if self.connection.is_open() {
+            metrics.abandoned.add(u64::from(refusal == Refusal::Abandoned));
+            metrics.stopped.add(u64::from(refusal == Refusal::Stopping));
+        }
+        self.connection.last_words(refusal);
     }
 
     /// Frees the connection of this core, and calls `packed` when it is; not if it ends meanwhile.

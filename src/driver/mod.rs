@@ -261,6 +261,16 @@ impl Driver {
         }
     }
 
+    /// Says a last word to a peer whom nobody serves: sends without waiting, ends the write side, and
+    /// drops what has come, so that the close that follows does not reset the words. Whether they
+    /// have left whole.
+    pub(crate) fn dismiss(&mut self, socket: Descriptor, words: &[u8]) -> bool {
+        match self {
+            Driver::Uring(_) => uring::sockets::dismiss(socket, words),
+            Driver::Sim(kernel) => kernel.dismiss(socket, words),
+        }
+    }
+
     /// Makes the close of this socket a reset that drops what was not sent.
     pub(crate) fn set_abortive(&mut self, socket: Descriptor) -> io::Result<()> {
         match self {

@@ -53,7 +53,6 @@ use self::busy::Stopwatch;
 pub(crate) use self::extension::{Extension, Stand};
 pub use self::join::{JoinError, JoinHandle};
 use self::kind::{Cache, Kind};
-pub(crate) use self::metrics::Count;
 pub use self::metrics::Metrics;
 use self::metrics::{Counts, Gauges};
 pub(crate) use self::stop::Ended;
