@@ -158,20 +158,19 @@ fn serve<S: Service>(service: &mut S, cx: &Context<S>) -> impl Future<Output = R
         loop {
             // Each thing is moved on before anything waits, so that the task holds it once: in its
             // handler. What is rare is boxed, and takes no room before.
-            let is_client = loop {
+            loop {
                 if cx.is_stopping() {
-                    break false;
+                    break;
                 }
-                let message = match cx.port().next().await {
-                    Event::Message(message) => message,
-                    Event::Client => break true,
-                    Event::News => break false,
+                let handling = match cx.port().next().await {
+                    Event::Message(message) => service.handle(message, cx),
+                    Event::Other => break,
                 };
-                if let Err(error) = service.handle(message, cx).await {
+                if let Err(error) = handling.await {
                     return failed(error);
                 }
-            };
-            if !is_client {
+            }
+            if cx.is_stopping() || !cx.port().is_clients_turn() {
                 match hear(service, cx).await {
                     Some(reason) => return reason,
                     None => continue,

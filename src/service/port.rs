@@ -60,10 +60,9 @@ pub(super) struct Port<M: 'static> {
 /// What comes to a service, in the order in which it is handled: the control lane first.
 pub(super) enum Event<M> {
     Message(M),
-    /// A client has something: ask [`Port::pop_client`].
-    Client,
-    /// Ask [`Port::pop_news`].
-    News,
+    /// Ask [`Port::is_clients_turn`], then [`Port::pop_client`] or [`Port::pop_news`]. Not said here:
+    /// the service's task would keep a place for it.
+    Other,
 }
 
 /// What a service hears besides messages.
@@ -301,9 +300,14 @@ impl<M: 'static> Port<M> {
         let is_theirs = !self.client_was_last.replace(false) || self.mailbox.len() == 0;
         if self.lanes.get() & CLIENTS != 0 && is_theirs {
             self.client_was_last.set(true);
-            return Some(Event::Client);
+            return Some(Event::Other);
         }
         None
+    }
+
+    /// Whether the event that was found is a client's.
+    pub(super) fn is_clients_turn(&self) -> bool {
+        self.client_was_last.get()
     }
 
     /// The next client that has something.
@@ -340,7 +344,8 @@ impl<M: 'static> Port<M> {
                 Control::Down(down) if !self.unwatch(down.service) => {}
                 news => {
                     self.with_extra(|extra| extra.control.push_front(news));
-                    return Some(Event::News);
+                    self.client_was_last.set(false);
+                    return Some(Event::Other);
                 }
             }
         }
