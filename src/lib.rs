@@ -139,6 +139,8 @@ mod pages {
     struct Services;
     #[doc = include_str!("../docs/CODECS.md")]
     struct Codecs;
+    #[doc = include_str!("../docs/GATE.md")]
+    struct Gates;
     #[doc = include_str!("../docs/SKYNET.md")]
     struct Skynet;
     #[cfg(feature = "servers")]
