@@ -143,6 +143,9 @@ mod pages {
     struct Gates;
     #[doc = include_str!("../docs/SKYNET.md")]
     struct Skynet;
+    #[cfg(feature = "json")]
+    #[doc = include_str!("../docs/TUTORIAL.md")]
+    struct Tutorial;
     #[cfg(feature = "servers")]
     #[doc = include_str!("../docs/REQUESTS.md")]
     struct Requests;
