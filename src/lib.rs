@@ -67,6 +67,7 @@
 //! |---|---|
 //! | starting and stopping, on which cores, hooks at the start | [`Engine`], [`Handle`], [`Stopper`] |
 //! | a client for each connection, framed | [`Gate`], [`Agent`], [`Client`], [`Frame`] |
+//! | gates the long way, clients of any service | [`GateServer`], [`GateEvent`], [`GateCommand`], [`Frames`], [`ClientId`], and docs/GATE.md |
 //! | messages, calls, names, groups, supervision | [`service`] |
 //! | typed requests of JSON | [`requests`] |
 //! | sockets in any task: TCP, Unix, datagrams | [`net`] |
@@ -78,7 +79,8 @@
 //! | a server in bad weather, by seed | [`sim`] |
 //! | whether this machine can run it | [`doctor`] |
 //!
-//! docs/SERVICES.md teaches services from the beginning, docs/SKYNET.md maps Skynet's words, and
+//! docs/SERVICES.md teaches services from the beginning, docs/GATE.md gates, watchdogs and agents.
+//! docs/SKYNET.md maps Skynet's words, docs/TUTORIAL.md has its tutorial's listings, and
 //! docs/ARCHITECTURE.md says how all of it works and why.
 //!
 //! Other threads start and stop the engine, read its metrics, send to services
