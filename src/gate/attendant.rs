@@ -52,13 +52,13 @@ impl<A: Agent<M>, M: 'static, F: Make<A, M>> Service for Reception<A, M, F> {
         if given {
             client.open();
         } else {
-            client.close();
+            client.abandon();
         }
         Ok(())
     }
 
     async fn frames(&mut self, client: &Client, _: Frames, _: &Context<Self>) -> Result<()> {
-        client.close(); // it has no agent
+        client.abandon(); // it has no agent
         Ok(())
     }
 }

@@ -110,7 +110,7 @@ impl<M: From<GateEvent> + Send + 'static, F: FindWatchdog<M>> GateServer for Wat
         let (peer, gate) = (client.peer().cloned(), gate.address());
         if !self.insist(GateEvent::Connect { client: client.id(), peer, gate }) {
             tracing::warn!(client = %client.id(), "closed: the gate's watchdog has ended");
-            client.close();
+            client.abandon();
         }
         Ok(())
     }

@@ -23,8 +23,8 @@ use crate::memory::slots::Key;
 use crate::memory::wheel::TimerKey;
 use crate::reactor::{Reactor, guarded};
 
-/// A mailbox this long is warned of; at twice as many again, and so on.
-const OVERLOAD_FIRST: u32 = 1024;
+/// A mailbox of 2 to this power is warned of; at twice as many again, and so on.
+const OVERLOAD_FIRST: u8 = 10;
 
 /// Lanes beside the mailbox that hold something: the control lane, and clients.
 const CONTROL: u8 = 1;
@@ -49,8 +49,8 @@ pub(super) struct Port<M: 'static> {
     lanes: Cell<u8>,
     /// The last event was a client's.
     client_was_last: Cell<bool>,
-    /// How many messages may wait before the next warning.
-    warn_at: Cell<u32>,
+    /// 2 to this power messages may wait before the next warning.
+    warn_at: Cell<u8>,
     supervised: Cell<bool>,
     /// It ends after the handler that runs now.
     pub(super) stopping: Cell<bool>,
@@ -194,7 +194,7 @@ impl<M: 'static> Port<M> {
     #[inline]
     pub(super) fn deliver(&self, message: M) -> Result<(), Undelivered<M>> {
         let len = self.mailbox.push(message)?;
-        if len >= self.warn_at.get() {
+        if len >> self.warn_at.get() > 0 {
             self.warn(len);
         }
         Ok(())
@@ -203,7 +203,7 @@ impl<M: 'static> Port<M> {
     #[cold]
     fn warn(&self, len: u32) {
         // First: who keeps the log may be the very service, and send it this event.
-        self.warn_at.set(self.warn_at.get().saturating_mul(2));
+        self.warn_at.set((self.warn_at.get() + 1).min(31));
         tracing::warn!(service = self.name(), id = %self.id, waiting = len, "a mailbox is long");
     }
 

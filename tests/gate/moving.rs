@@ -264,3 +264,44 @@ fn moves_race_with_ends_and_everything_comes_home() {
         sim.stop().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     }
 }
+
+#[test]
+fn orders_by_name_reach_a_client_that_is_always_on_its_way() {
+    for seed in 0..30 {
+        let (log, ids) = (Log::default(), Ids::default());
+        let engine = engine_with(&log, 3, ids.clone());
+        weathered(seed, Faults::bad_weather(), engine, || async move {
+            sleep(Duration::from_millis(50)).await;
+            let stream = TcpStream::connect(ADDRESS).await?;
+            say(&stream, "first")?;
+            hear(&stream).await?;
+            let id = ids.lock().expect("no panic under it")[0];
+            for n in 0..60 {
+                id.forward(Stages::of(skyring::random() as usize % 3)?);
+                if n % 3 == 0 {
+                    say(&stream, &format!("word {n}"))?;
+                }
+                sleep(Duration::from_micros(skyring::random() % 400)).await;
+            }
+            for n in (0..60).step_by(3) {
+                let heard = hear(&stream).await?.expect("an answer to each");
+                assert!(heard.ends_with(&format!(": word {n}")), "{heard}");
+            }
+            // The last one holds, wherever the others have led.
+            id.forward(Stages::of(2)?);
+            sleep(Duration::from_millis(50)).await;
+            say(&stream, "where")?;
+            assert_eq!(hear(&stream).await?.as_deref(), Some("2: where"));
+            id.forward(Stages::of(1)?);
+            id.close();
+            assert_eq!(hear(&stream).await?, None, "the close comes behind the move");
+            stream.close().await?;
+            log.until(&format!(
+                "{0} gone, says {0}: the connection was closed from this side",
+                id.core()
+            ))
+            .await;
+            Ok(())
+        });
+    }
+}

@@ -14,7 +14,7 @@ use crate::framing::Framing;
 
 /// How clients get their agents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Way {
+pub(super) enum Way {
     /// By the gate itself.
     Short,
     /// By a watchdog, which has the gate forward them.

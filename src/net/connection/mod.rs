@@ -11,6 +11,7 @@
 mod closing;
 mod leaving;
 mod receiving;
+mod refusing;
 mod sending;
 
 use std::any::Any;
@@ -25,7 +26,7 @@ pub(crate) use self::leaving::Departure;
 use super::output::{Backlog, Output};
 use crate::clock::Now;
 use crate::driver::operation::{Descriptor, Event, SocketAddress};
-use crate::limit::quota::{Permit, Place};
+use crate::limit::quota::Permit;
 use crate::memory::frame::Frame;
 use crate::memory::slots::Key;
 use crate::memory::wheel::TimerKey;
@@ -146,14 +147,6 @@ impl Connection {
         this.key.set(key);
         this.watch_idle();
         this
-    }
-
-    /// Keeps a place at a gate until its socket is closed.
-    pub(crate) fn occupy(&self, place: Place) {
-        if let Some(mut permit) = self.permit.take() {
-            permit.occupy(place);
-            self.permit.set(Some(permit));
-        }
     }
 
     /// Its number on this core; never used again for another connection.
