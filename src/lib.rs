@@ -67,6 +67,7 @@
 //! |---|---|
 //! | starting and stopping, on which cores, hooks at the start | [`Engine`], [`Handle`], [`Stopper`] |
 //! | a client for each connection, framed | [`Gate`], [`Agent`], [`Client`], [`Frame`] |
+//! | gates the long way, clients of any service | [`GateServer`], [`GateEvent`], [`GateCommand`], [`Frames`], [`ClientId`], and docs/GATE.md |
 //! | messages, calls, names, groups, supervision | [`service`] |
 //! | typed requests of JSON | [`requests`] |
 //! | sockets in any task: TCP, Unix, datagrams | [`net`] |
@@ -80,8 +81,9 @@
 //! | a server in bad weather, by seed | [`sim`] |
 //! | whether this machine can run it | [`doctor`] |
 //!
-//! docs/SERVICES.md teaches services from the beginning, docs/LOGIN.md login and resume;
-//! docs/SKYNET.md maps Skynet's words, and docs/ARCHITECTURE.md says how all of it works and why.
+//! docs/SERVICES.md teaches services from the beginning, docs/GATE.md gates, watchdogs and agents,
+//! docs/LOGIN.md login and resume. docs/SKYNET.md maps Skynet's words, docs/TUTORIAL.md has its
+//! tutorial's listings, and docs/ARCHITECTURE.md says how all of it works and why.
 //!
 //! Other threads start and stop the engine, read its metrics, send to services
 //! ([`Address::send`]) and answer them ([`Reply::send`]). Everything else runs on a core: in a hook
@@ -148,6 +150,8 @@ mod pages {
     struct Services;
     #[doc = include_str!("../docs/CODECS.md")]
     struct Codecs;
+    #[doc = include_str!("../docs/GATE.md")]
+    struct Gates;
     #[doc = include_str!("../docs/LIMITS.md")]
     struct Limits;
     #[cfg(feature = "login")]
@@ -155,6 +159,9 @@ mod pages {
     struct Login;
     #[doc = include_str!("../docs/SKYNET.md")]
     struct Skynet;
+    #[cfg(feature = "json")]
+    #[doc = include_str!("../docs/TUTORIAL.md")]
+    struct Tutorial;
     #[cfg(feature = "servers")]
     #[doc = include_str!("../docs/REQUESTS.md")]
     struct Requests;
