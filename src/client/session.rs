@@ -39,7 +39,14 @@ pub(crate) struct Batch {
 }
 
 /// Who hears of the end of a client that has left its service.
-pub(crate) type Farewell = Box<dyn FnOnce(ClientId, Disconnect)>;
+pub(crate) struct Farewell {
+    /// The service that had the client first, by its number.
+    pub(crate) first: u64,
+    pub(crate) tell: Box<dyn FnOnce(ClientId, Disconnect)>,
+}
+
+/// What is done at the end of a client that came from another core, before anybody is told.
+pub(crate) type CheckOut = Box<dyn FnOnce(ClientId, &Disconnect)>;
 
 /// Who waits for a connection to be free of its core.
 type Packed = Box<dyn FnOnce(Departure)>;
@@ -90,6 +97,7 @@ struct Rare {
     /// Why no more comes, when the service was not told yet.
     end: Option<Disconnect>,
     farewell: Option<Farewell>,
+    check_out: Option<CheckOut>,
     packed: Option<Packed>,
     /// To whom it goes instead.
     redirection: Option<u64>,

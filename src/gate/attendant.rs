@@ -75,6 +75,11 @@ impl<A, M, F> Attendant<A, M, F> {
         let (agent, client) = self.serving.as_mut().expect("its client comes before anything else");
         (agent, client)
     }
+
+    /// Whether this is its client. Another one may be forwarded to its address, and is turned away.
+    fn is_of(&self, client: &Client) -> bool {
+        self.serving.as_ref().is_some_and(|(_, own)| own.id() == client.id())
+    }
 }
 
 /// An agent that fails ends its connection, as it may; the log need not hear of each.
@@ -89,18 +94,28 @@ impl<A: Agent<M>, M: 'static, F: Make<A, M>> Service for Attendant<A, M, F> {
     type Message = M;
 
     async fn connected(&mut self, client: &Client, cx: &Context<Self>) -> Result<()> {
+        if self.serving.is_some() {
+            let service = cx.id();
+            tracing::warn!(client = %client.id(), %service, "closed: an agent of a gate has one client");
+            client.close();
+            return Ok(());
+        }
         self.serving = Some(((self.make)(client, cx.local()), client.clone()));
         Ok(())
     }
 
-    #[expect(clippy::manual_async_fn, reason = "an `async fn` would keep its arguments twice")]
+    // Not an `async fn`, which would keep its arguments twice.
     fn frames(
         &mut self,
-        _: &Client,
+        of: &Client,
         mut frames: Frames,
         cx: &Context<Self>,
     ) -> impl Future<Output = Result<()>> {
+        let is_own = self.is_of(of);
         async move {
+            if !is_own {
+                return Ok(());
+            }
             let (agent, client) = self.serving();
             // No `while let`: that would keep a place for the frame while it is handled.
             loop {
@@ -119,7 +134,10 @@ impl<A: Agent<M>, M: 'static, F: Make<A, M>> Service for Attendant<A, M, F> {
         Ok(())
     }
 
-    async fn backlog(&mut self, _: &Client, backlog: Backlog, cx: &Context<Self>) -> Result<()> {
+    async fn backlog(&mut self, of: &Client, backlog: Backlog, cx: &Context<Self>) -> Result<()> {
+        if !self.is_of(of) {
+            return Ok(());
+        }
         let (agent, client) = self.serving();
         end_on_error(agent.backlog(client, backlog).await, client, cx);
         Ok(())
@@ -127,10 +145,13 @@ impl<A: Agent<M>, M: 'static, F: Make<A, M>> Service for Attendant<A, M, F> {
 
     async fn disconnected(
         &mut self,
-        _: &Client,
+        of: &Client,
         why: Disconnect,
         cx: &Context<Self>,
     ) -> Result<()> {
+        if !self.is_of(of) {
+            return Ok(());
+        }
         let (agent, client) = self.serving();
         agent.disconnected(client, why).await;
         cx.stop();

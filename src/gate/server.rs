@@ -10,7 +10,7 @@ use crate::client::{Client, ClientId, Disconnect, Frames};
 use crate::driver::operation::SocketAddress;
 use crate::error::Result;
 use crate::net::output::Backlog;
-use crate::service::{Context, Service};
+use crate::service::{Context, Down, Service};
 
 /// Serves a gate by seven handlers, those of Skynet's `gateserver`. It is a service, one on each
 /// core, which has the clients that this core accepts until it forwards them.
@@ -128,6 +128,19 @@ pub trait GateServer: Sized + 'static {
         ready(Ok(()))
     }
 
+    /// A service that the gate watches has ended.
+    ///
+    /// # Errors
+    /// As [`connect`](GateServer::connect).
+    fn down(
+        &mut self,
+        down: Down,
+        gate: &GateContext<'_, Self>,
+    ) -> impl Future<Output = Result<()>> {
+        let _ = (down, gate);
+        ready(Ok(()))
+    }
+
     /// Another service has sent a command.
     ///
     /// # Errors
@@ -222,6 +235,11 @@ impl<G: GateServer> Service for Serving<G> {
     async fn handle(&mut self, command: G::Command, cx: &Context<Self>) -> Result<()> {
         let (gate, context) = self.lend(cx);
         gate.command(command, &context).await
+    }
+
+    async fn down(&mut self, down: Down, cx: &Context<Self>) -> Result<()> {
+        let (gate, context) = self.lend(cx);
+        gate.down(down, &context).await
     }
 
     async fn connected(&mut self, client: &Client, cx: &Context<Self>) -> Result<()> {

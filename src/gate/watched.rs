@@ -10,7 +10,7 @@ use crate::client::{Client, ClientId, Disconnect, Frames};
 use crate::driver::operation::SocketAddress;
 use crate::error::Result;
 use crate::net::output::Backlog;
-use crate::service::{Address, Service, ServiceId};
+use crate::service::{Address, Down, Service, ServiceId};
 
 /// What a watchdog hears of its gates.
 #[derive(Debug)]
@@ -96,7 +96,9 @@ impl<M: From<GateEvent> + Send + 'static, F: FindWatchdog<M>> GateServer for Wat
 
     async fn open(&mut self, gate: &GateContext<'_, Self>) -> Result<()> {
         let watchdog = self.find.find(gate).await?;
-        gate.link(watchdog); // without it the gate is of no use, and is started again
+        // Without it the gate is of no use, and is started again, however it has ended.
+        gate.link(watchdog);
+        gate.watch(watchdog);
         self.watchdog = Some(watchdog);
         Ok(())
     }
@@ -156,6 +158,10 @@ impl<M: From<GateEvent> + Send + 'static, F: FindWatchdog<M>> GateServer for Wat
         // The next one says as much: this one may be lost.
         let _ = self.watchdog().send(M::from(GateEvent::Warning(client.id(), backlog)));
         Ok(())
+    }
+
+    async fn down(&mut self, _: Down, _: &GateContext<'_, Self>) -> Result<()> {
+        Err("the gate's watchdog has ended".into())
     }
 
     async fn command(&mut self, command: GateCommand, gate: &GateContext<'_, Self>) -> Result<()> {

@@ -7,7 +7,7 @@ use super::address::ServiceId;
 use super::signal::Signal;
 use super::table::Services;
 use super::tell::tell;
-use crate::client::session::Session;
+use crate::client::session::{Farewell, Session};
 use crate::client::{Client, ClientId, Hub};
 use crate::error::Error;
 use crate::reactor::Reactor;
@@ -53,8 +53,12 @@ pub(crate) fn give(reactor: &Reactor, client: &Client, to: impl Into<ServiceId>)
 
 /// The service that has the client now hears of its end, if it is the first to hand it on.
 pub(super) fn remember_first(session: &Rc<Session>, to: ServiceId) {
+    // Of a client that came from another core, that core knows who had it first.
+    let is_home = session.id.core() == session.connection.reactor.index;
     let Some(first) = session.owner().and_then(ServiceId::from_bits) else { return };
-    if first != to && !session.has_farewell() {
-        session.on_farewell(Box::new(move |id, why| tell(first, Signal::Gone((id, why).into()))));
+    if !is_home || first == to || session.has_farewell() {
+        return;
     }
+    let tell = Box::new(move |id, why| tell(first, Signal::Gone((id, why).into())));
+    session.on_farewell(Farewell { first: first.bits(), tell });
 }

@@ -3,6 +3,8 @@
 use std::any::Any;
 use std::rc::Rc;
 
+use bytes::Bytes;
+
 use super::address::ServiceId;
 use super::belong::{ForwardError, hub, remember_first};
 use super::moving::send_away;
@@ -62,6 +64,7 @@ pub(crate) fn find(reactor: &Reactor, id: ClientId) -> Option<Rc<Session>> {
 /// What is done with a client, wherever it is.
 enum Order {
     Open,
+    Send(Bytes),
     Close,
     Kick,
     Forward(ServiceId),
@@ -90,6 +93,11 @@ impl Letter<Rc<Reactor>> for Ordered {
         let client = Client::new(session);
         match order {
             Order::Open => client.open(),
+            Order::Send(payload) => {
+                if let Err(error) = client.send(payload) {
+                    tracing::debug!(client = %id, %error, "not sent");
+                }
+            }
             Order::Close => client.close(),
             Order::Kick => client.kick(),
             Order::Forward(to) if client.session().is_leaving() => {
@@ -115,6 +123,11 @@ impl ClientId {
     /// As [`Client::open`].
     pub fn open(self) {
         order(self, Order::Open);
+    }
+
+    /// As [`Client::send`]: one frame.
+    pub fn send(self, payload: impl Into<Bytes>) {
+        order(self, Order::Send(payload.into()));
     }
 
     /// As [`Client::close`].

@@ -24,6 +24,9 @@ use crate::reactor::Reactor;
 pub(super) fn send_away(session: &Rc<Session>, to: ServiceId) -> Result<(), ForwardError> {
     let reactor = session.connection.reactor.clone();
     let is_ours = to.engine() == reactor.shared.engine && to.core() < reactor.shared.cores();
+    if !session.connection.is_open() {
+        return Err(ForwardError::Gone(session.id)); // whose it is hears so
+    }
     if !is_ours || reactor.fabric.has_room(to.core()).is_none() {
         return Err(ForwardError::Dead(to));
     }
@@ -75,22 +78,18 @@ impl Letter<Rc<Reactor>> for Arrival {
         let session = self.parcel.unpack(reactor);
         let id = session.id;
         let guests = &Services::of(reactor).guests;
-        if is_home(reactor, id) {
-            // It comes back: whoever waits for its end waits here.
-            if let Some(farewell) = guests.came_home(id) {
-                session.on_farewell(farewell);
-            }
+        let at_home = is_home(reactor, id);
+        if at_home && let Some(farewell) = guests.came_home(id) {
+            session.on_farewell(farewell); // it comes back: whoever waits for its end waits here
         }
         // Even at home its key is another one by now.
         guests.came(&session);
-        let before = session.take_farewell();
-        session.on_farewell(Box::new(move |id, why| {
+        session.on_check_out(Box::new(move |id, why| {
             Reactor::with_current(|reactor| {
                 reactor.inspect(|reactor| Services::of(reactor).guests.left(id));
             });
-            match before {
-                Some(before) => before(id, why),
-                None => tell_home(id, why),
+            if !at_home {
+                tell_home(id, why.copy());
             }
         }));
         let given = hub(reactor, self.to).is_some_and(|hub| session.give_to(&hub));
@@ -127,7 +126,7 @@ struct Gone {
 impl Letter<Rc<Reactor>> for Gone {
     fn open(self, reactor: &Rc<Reactor>) {
         if let Some(farewell) = Services::of(reactor).guests.came_home(self.id) {
-            farewell(self.id, self.why);
+            (farewell.tell)(self.id, self.why);
         }
     }
 }

@@ -68,12 +68,15 @@ impl<M: Send + 'static> Address<M> {
     /// way that is full lets it pass. The caller bounds them. `false` when the service, or its core,
     /// is known to have ended.
     pub(crate) fn insist(self, message: M) -> bool {
-        let letter = Insisted(Parcel { to: self.id(), message });
-        let (engine, core) = (self.id().engine(), self.core());
-        match self::message(engine, core, letter) {
+        let to = self.id();
+        if let Way::Here(reactor) = way(Reactor::try_current().as_ref(), to.engine(), to.core()) {
+            return insist_here(reactor, to, message).is_ok();
+        }
+        let letter = Insisted(Parcel { to, message });
+        match self::message(to.engine(), to.core(), letter) {
             Ok(()) => true,
             Err(Undelivered::Dead(_)) => false,
-            Err(letter) => control(engine, core, letter.into_message()).is_ok(),
+            Err(letter) => control(to.engine(), to.core(), letter.into_message()).is_ok(),
         }
     }
 }
@@ -149,17 +152,29 @@ struct Insisted<M>(Parcel<M>);
 impl<M: Send + 'static> Letter<Rc<Reactor>> for Insisted<M> {
     fn open(self, reactor: &Rc<Reactor>) {
         let Parcel { to, message } = self.0;
-        match deliver(reactor, to, message) {
-            Ok(()) => {}
-            Err(Undelivered::Full(message)) => {
-                let door: Option<Rc<dyn Any>> =
-                    Services::of(reactor).door(to).map(|door| door as _);
-                if let Some(port) = door.and_then(|door| door.downcast::<Port<M>>().ok()) {
-                    port.push_control(Control::Message(message));
-                }
-            }
-            Err(undelivered) => lose(reactor, to, undelivered),
+        if let Err(undelivered) = insist_here(reactor, to, message) {
+            lose(reactor, to, undelivered);
         }
+    }
+}
+
+/// Puts a message in a mailbox of this core, or on its control lane if it is full.
+fn insist_here<M: 'static>(
+    reactor: &Reactor,
+    to: ServiceId,
+    message: M,
+) -> Result<(), Undelivered<M>> {
+    let message = match deliver(reactor, to, message) {
+        Err(Undelivered::Full(message)) => message,
+        other => return other,
+    };
+    let door: Option<Rc<dyn Any>> = Services::of(reactor).door(to).map(|door| door as _);
+    match door.and_then(|door| door.downcast::<Port<M>>().ok()) {
+        Some(port) => {
+            port.push_control(Control::Message(message));
+            Ok(())
+        }
+        None => Err(Undelivered::Dead(message)),
     }
 }
 

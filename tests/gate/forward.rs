@@ -34,12 +34,12 @@ impl Service for Hall {
         while let Some(frame) = frames.next().await {
             match &text(&frame)[..] {
                 "login" => {
-                    let agent = cx.spawn(Player { log: self.log.clone(), client: None })?;
+                    let agent = cx.spawn(Player { log: self.log.clone(), hall: cx.address() })?;
                     client.forward(agent)?;
                     assert!(frames.next().await.is_none(), "the rest is the agent's");
                 }
                 "nobody" => {
-                    let agent = cx.spawn(Player { log: self.log.clone(), client: None })?;
+                    let agent = cx.spawn(Player { log: self.log.clone(), hall: cx.address() })?;
                     service::kill(agent);
                     let refused = client.forward(agent);
                     assert_eq!(refused, Err(ForwardError::Dead(agent.id())));
@@ -68,7 +68,7 @@ impl Service for Hall {
 /// An agent, the long way.
 struct Player {
     log: Log,
-    client: Option<Client>,
+    hall: Address<()>,
 }
 
 impl Service for Player {
@@ -79,7 +79,6 @@ impl Service for Player {
     }
 
     async fn connected(&mut self, client: &Client, _: &Context<Self>) -> Result<()> {
-        self.client = Some(client.clone());
         client.send("welcome")
     }
 
@@ -94,6 +93,7 @@ impl Service for Player {
                 "die" => return Err("told to die".into()),
                 "panic" => panic!("told to panic"),
                 "stop" => cx.stop(),
+                "back" => client.forward(self.hall)?,
                 "wait" => sleep(Duration::from_millis(10)).await,
                 other => client.send(format!("player: {other}"))?,
             }
@@ -213,4 +213,62 @@ fn frames_that_are_dropped_are_counted_and_the_client_goes_on() {
     let undelivered = sim.metrics().frames_undelivered;
     assert_eq!(undelivered, 2);
     sim.stop().expect("everything was cleaned up");
+}
+
+#[test]
+fn a_client_that_comes_back_to_its_first_service_ends_there_once() {
+    let log = Log::default();
+    simulated(engine(&log), || async move {
+        let (stream, heard) = converse(&["login", "a", "back", "b"], 3).await?;
+        assert_eq!(heard, ["welcome", "player: a", "hall: b"]);
+        stream.close().await?;
+        sleep(Duration::from_secs(3)).await;
+        assert_eq!(
+            log.take(),
+            ["hall: the client ended the connection"],
+            "and it is not gone, too"
+        );
+        // Forwarded once more, it is.
+        let (stream, heard) = converse(&["login", "back", "login", "b"], 3).await?;
+        assert_eq!(heard, ["welcome", "welcome", "player: b"]);
+        stream.close().await?;
+        log.until("gone: the client ended the connection").await;
+        Ok(())
+    });
+}
+
+#[test]
+fn an_agent_of_a_gate_has_one_client_and_turns_others_away() {
+    struct Own {
+        number: usize,
+        others: Doors,
+    }
+    type Doors = std::sync::Arc<std::sync::Mutex<Vec<Address<()>>>>;
+
+    impl Agent for Own {
+        async fn frame(&mut self, client: &Client, frame: Frame) -> Result<()> {
+            if &frame[..] == b"join" {
+                let first = self.others.lock().expect("no panic under it")[0];
+                return Ok(client.forward(first)?);
+            }
+            client.send(format!("{}: {}", self.number, text(&frame)))
+        }
+    }
+
+    let doors = Doors::default();
+    let gate = Gate::framed(LengthPrefix::U16).agent_with(move |_, local: Local<()>| {
+        let mut known = doors.lock().expect("no panic under it");
+        known.push(local.address());
+        Own { number: known.len(), others: doors.clone() }
+    });
+    simulated(Engine::new(Config::new().cores(1)).gate(ADDRESS, gate), || async {
+        let (first, heard) = converse(&["hello"], 1).await?;
+        assert_eq!(heard, ["1: hello"]);
+        let (second, heard) = converse(&["join", "intrude"], 10).await?;
+        assert!(heard.is_empty(), "closed");
+        say(&first, "secret")?;
+        assert_eq!(hear(&first).await?.as_deref(), Some("1: secret"));
+        second.close().await?;
+        Ok(())
+    });
 }

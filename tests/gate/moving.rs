@@ -63,6 +63,12 @@ impl Service for Stage {
                     assert_eq!(client.forward(cx.id()), Err(ForwardError::Gone(client.id())));
                     assert!(client.send("late").is_err(), "this core has no use of it any more");
                 }
+            } else if word == "dead" {
+                client.kick();
+                sleep(Duration::from_millis(50)).await;
+                let refused = client.forward(Stages::of(1 - core)?);
+                assert_eq!(refused, Err(ForwardError::Gone(client.id())));
+                self.log.add("refused");
             } else if word == "flood" {
                 (0..40).try_for_each(|_| client.send(&[b'x'; 50_000]))?;
             } else {
@@ -304,4 +310,39 @@ fn orders_by_name_reach_a_client_that_is_always_on_its_way() {
             Ok(())
         });
     }
+}
+
+#[test]
+fn a_client_that_reads_nothing_moves_all_the_same() {
+    let (log, ids) = (Log::default(), Ids::default());
+    simulated(engine_with(&log, 2, ids.clone()), || async move {
+        sleep(Duration::from_millis(1)).await;
+        let stream = TcpStream::connect(ADDRESS).await?;
+        ["flood", "0>", "1>", "0>", "1>"].iter().try_for_each(|word| say(&stream, word))?;
+        sleep(Duration::from_secs(1)).await;
+        assert!(ids.lock().expect("no panic under it").len() >= 4, "it went to and fro");
+        for _ in 0..40 {
+            assert_eq!(stream.read_exact(50_002).await?[2..], [b'x'; 50_000]);
+        }
+        for _ in 0..4 {
+            assert!(hear(&stream).await?.expect("an answer").starts_with("from "));
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_client_that_is_closed_already_is_not_forwarded_and_its_service_hears_the_end() {
+    let log = Log::default();
+    simulated(engine(&log, 2), || async move {
+        sleep(Duration::from_millis(1)).await;
+        let stream = TcpStream::connect(ADDRESS).await?;
+        say(&stream, "dead")?;
+        log.until("refused").await;
+        sleep(Duration::from_secs(1)).await;
+        let told = log.take();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[1].ends_with("the connection was closed from this side"), "{told:?}");
+        Ok(())
+    });
 }

@@ -23,6 +23,7 @@ enum Message {
     /// What the tutorial's agent asks for at `quit`.
     Close(ClientId),
     Broker,
+    Stop,
 }
 
 impl From<GateEvent> for Message {
@@ -68,6 +69,7 @@ impl Service for Watchdog {
         match message {
             Message::Gate(event) => self.on_gate(event, cx)?,
             Message::Close(client) => self.gates[&client].send(GateCommand::Close(client))?,
+            Message::Stop => cx.stop(),
             Message::Broker => {
                 let broker = cx.spawn(MyAgent { watchdog: cx.address() })?;
                 for gate in self.gates.values() {
@@ -226,6 +228,22 @@ fn a_watchdog_hears_both_ends_of_each_client_however_many_there_are() {
         let told = log.take();
         let ends = told.iter().filter(|line| !line.starts_with("connect")).count();
         assert_eq!((told.len() - ends, ends), (1000, 1000));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_gate_whose_watchdog_stops_is_started_again_with_another_one() {
+    with_watchdog(1, |log| async move {
+        let stream = TcpStream::connect(ADDRESS).await?;
+        log.until("connect true").await;
+        let watchdog = service::find::<Message>("watchdog").expect("it lives");
+        watchdog.send(Message::Stop)?;
+        assert_eq!(hear(&stream).await?, None, "closed in order");
+        sleep(Duration::from_secs(2)).await;
+        let stream = TcpStream::connect(ADDRESS).await?;
+        say(&stream, "agent")?;
+        assert_eq!(hear(&stream).await?.as_deref(), Some("welcome"));
         Ok(())
     });
 }

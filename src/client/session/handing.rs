@@ -3,7 +3,7 @@
 use std::mem;
 use std::rc::Rc;
 
-use super::{Farewell, Packed, Session};
+use super::{CheckOut, Farewell, Packed, Session};
 use crate::client::Hub;
 use crate::client::disconnect::Disconnect;
 use crate::client::id::ClientId;
@@ -37,6 +37,8 @@ impl Session {
         self.leave_hub();
         self.place.set(place);
         self.hub.set(Some(hub.clone()));
+        // Who has the client hears of its end in any case.
+        self.if_rare(|rare| rare.farewell.take_if(|farewell| farewell.first == hub.number()));
         self.marks.is_new.set(true);
         self.announce();
         true
@@ -57,9 +59,17 @@ impl Session {
         self.if_rare(|rare| rare.farewell.as_ref().map(|_| ())).is_some()
     }
 
+    /// Has this done when the client is gone.
+    pub(crate) fn on_check_out(&self, check_out: CheckOut) {
+        self.with_rare(|rare| rare.check_out = Some(check_out));
+    }
+
     pub(super) fn say_farewell(&self, why: Disconnect) {
+        if let Some(check_out) = self.if_rare(|rare| rare.check_out.take()) {
+            check_out(self.id, &why);
+        }
         if let Some(farewell) = self.take_farewell() {
-            farewell(self.id, why);
+            (farewell.tell)(self.id, why);
         }
     }
 

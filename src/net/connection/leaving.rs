@@ -8,7 +8,6 @@ use super::{Connection, Life};
 use crate::clock::Now;
 use crate::driver::abandon;
 use crate::driver::operation::{Descriptor, SocketAddress};
-use crate::driver::token::{Kind, Token};
 use crate::limit::quota::Permit;
 use crate::memory::chain::Payload;
 use crate::reactor::Reactor;
@@ -38,8 +37,9 @@ impl Connection {
         }
         self.life.set(Life::Leaving);
         self.paused.set(true);
-        if self.receiving.get() {
-            self.reactor.cancel(Token { kind: Kind::Receive, key: self.key() });
+        // A send that waits for room, too: its peer may never read again. What is unsent goes along.
+        if self.operations.get() > 0 {
+            self.reactor.cancel_all(self.socket);
         }
         // At the end of the turn: whoever says so may be in the middle of something.
         self.mark_dirty();

@@ -100,6 +100,7 @@ impl Connection {
         self.flushed.set(self.flushed.get().saturating_sub(sent));
         match result {
             Ok(_) | Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(Errno::CANCELED) if self.life.get() == Life::Leaving => {}
             Err(error) => self.fail_writes(error),
         }
         if let Some(backlog) = backlog {
