@@ -125,7 +125,7 @@ pub use reactor::fabric::FabricQueue;
 pub use reactor::shared::Core;
 pub use reactor::{
     Elapsed, JoinError, JoinHandle, Metrics, Sleep, Within, ban, now, random, sleep, spawn,
-    stopping, unban, within,
+    stopping, unban, unix_time, within,
 };
 pub use service::{Address, Context, Local, Reply, Service, Undelivered};
 pub use wire::{Framing, LengthPrefix};
