@@ -49,8 +49,8 @@ pub struct Member {
 /// who waits for the answer cannot flood anybody. Calls of a room that ends are answered by
 /// [`CallError::Dead`]: look for the room anew.
 pub enum ToRoom {
-    /// Enter.
-    Join(Box<Member>, Reply<Result<(), Refused>>),
+    /// Enter; the answer is what the room is called.
+    Join(Box<Member>, Reply<Result<Arc<str>, Refused>>),
     /// Leave; its end has an agent leave, too.
     Leave(ServiceId, Reply<()>),
     /// Say something.
@@ -92,7 +92,7 @@ impl Room {
         self.members.iter().take(USERS_SHOWN_MAX).map(|member| &*member.name).collect()
     }
 
-    async fn join(&mut self, member: Member, cx: &Context<Self>) -> Result<(), Refused> {
+    async fn join(&mut self, member: Member, cx: &Context<Self>) -> Result<Arc<str>, Refused> {
         if self.members.len() >= self.limits.members_max {
             return Err(Refused::Full);
         }
@@ -112,7 +112,7 @@ impl Room {
         welcome.push(joined.encode());
         welcome.extend(self.history.iter().cloned());
         self.say(cx, join, With::Enter(agent, welcome), None).await;
-        Ok(())
+        Ok(self.name.clone())
     }
 
     async fn leave(&mut self, agent: ServiceId, cx: &Context<Self>) {

@@ -50,7 +50,9 @@ pub struct Talker {
 /// The room that somebody is in.
 struct In {
     room: Address<ToRoom>,
-    name: Name,
+    /// As the room is called.
+    name: Arc<str>,
+    folded: Box<str>,
 }
 
 /// Why a command has no effect.
@@ -173,7 +175,7 @@ impl Talker {
     pub fn down(&mut self, down: &Down) -> Result<(), Over> {
         let ended = down.service;
         if self.room.as_ref().is_some_and(|at| at.room.id() == ended) {
-            let room = self.room.take().map_or_else(String::new, |at| at.name.shown().to_string());
+            let room = self.room.take().map_or_else(String::new, |at| at.name.to_string());
             let message = format!("{room} has failed; you are in no room");
             self.tell(&Event::error("room_lost", message));
         } else if [self.hub.id(), self.names.id(), self.directory.id()].contains(&ended) {
@@ -224,8 +226,8 @@ impl Talker {
     async fn join<S: Service>(&mut self, room: &str, cx: &Context<S>) -> Result<(), Trouble> {
         let name = Name::new(room)?;
         if let Some(at) = &self.room {
-            if at.name.folded() == name.folded() {
-                let message = format_args!("you are in {} already", at.name.shown());
+            if *at.folded == *name.folded() {
+                let message = format_args!("you are in {} already", at.name);
                 return Err(refused("already_in_room", message));
             }
             self.leave(cx).await?;
@@ -241,9 +243,9 @@ impl Talker {
             let (agent, hub, user) = (self.agent, self.hub, self.name.clone());
             let member = Box::new(Member { agent, hub, name: user });
             match room.call(|reply| ToRoom::Join(member, reply)).await {
-                Ok(Ok(())) => {
+                Ok(Ok(shown)) => {
                     cx.watch(room);
-                    self.room = Some(In { room, name });
+                    self.room = Some(In { room, name: shown, folded: name.folded().into() });
                     return Ok(());
                 }
                 Ok(Err(Refused::Full | Refused::Stranger)) => {
@@ -266,7 +268,7 @@ impl Talker {
             Err(error) => return Err(error.into()), // he is still there, or this is the end
         }
         cx.unwatch(room);
-        self.tell(&Event::RoomLeft { room: at.name.shown() }.encode());
+        self.tell(&Event::RoomLeft { room: &at.name }.encode());
         self.room = None;
         Ok(())
     }
