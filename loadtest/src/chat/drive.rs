@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Args;
 use super::client::{self, Heard};
+use super::ledger::Ledger;
 use super::outcome::Outcome;
 use crate::cpu;
 use crate::error::{Doing, Error, Result};
@@ -25,21 +26,9 @@ const TICK: Duration = Duration::from_millis(100);
 const ARRIVALS_A_TURN: usize = 256;
 
 struct Client {
-    room: usize,
     /// What waits behind the send that is under way.
     out: Vec<u8>,
-    /// Of the last message of its room that it has heard, or said.
-    last_id: u64,
     is_joined: bool,
-}
-
-/// A room as its members must all hear it.
-#[derive(Default)]
-struct Room {
-    members: u64,
-    /// When the message of each id was due; 0 where only its speaker has heard of it. Ids begin
-    /// with 1.
-    due: Vec<u64>,
 }
 
 /// The clients, connected and joined.
@@ -47,7 +36,7 @@ pub(super) struct Drive<'a> {
     args: &'a Args,
     ring: Ring,
     clients: Vec<Client>,
-    rooms: Vec<Room>,
+    ledger: Ledger,
     epoch: Instant,
     joined: usize,
     /// When measuring begins; everything before is not measured.
@@ -66,18 +55,13 @@ impl<'a> Drive<'a> {
         let count = args.clients as usize;
         let ring = connect::all(target, count, RECEIVE_BYTES, progress)?;
         let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
-        let mut rooms: Vec<Room> = (0..args.rooms).map(|_| Room::default()).collect();
-        let clients = (0..count).map(|slot| {
-            let room = slot % rooms.len();
-            rooms[room].members += 1;
-            Client { room, out: Vec::new(), last_id: 0, is_joined: false }
-        });
-        let clients = clients.collect();
+        let clients = (0..count).map(|_| Client { out: Vec::new(), is_joined: false }).collect();
+        let ledger = Ledger::new(count, args.rooms as usize);
         let mut drive = Drive {
             args,
             ring,
             clients,
-            rooms,
+            ledger,
             epoch: Instant::now(),
             joined: 0,
             begin_ns: u64::MAX,
@@ -152,18 +136,18 @@ impl<'a> Drive<'a> {
         }
         progress.end();
         self.drain()?;
-        Ok(self.outcome)
+        Ok(Outcome { ledger: self.ledger, ..self.outcome })
     }
 
     /// Whether the user wants an end.
     fn tick(&mut self, progress: &mut dyn Progress, elapsed: u64, is_measuring: bool) -> bool {
-        let outcome = &mut self.outcome;
+        let (ledger, outcome) = (&self.ledger, &mut self.outcome);
         let tick = Tick {
             elapsed: Duration::from_nanos(elapsed),
             is_measuring,
-            answered: outcome.heard,
-            outstanding: outcome.expected.saturating_sub(outcome.heard),
-            errors: outcome.flaws(),
+            answered: ledger.heard,
+            outstanding: ledger.missing(),
+            errors: ledger.flaws(),
             worst_ns: std::mem::take(&mut outcome.worst_ns),
         };
         outcome.is_interrupted |= progress.tick(&tick).is_break();
@@ -171,9 +155,8 @@ impl<'a> Drive<'a> {
     }
 
     fn say(&mut self, speaker: usize, due_ns: u64) {
-        let client = &mut self.clients[speaker];
-        client::message(&mut client.out, due_ns, self.args.size);
-        self.outcome.expected += self.rooms[client.room].members;
+        client::message(&mut self.clients[speaker].out, due_ns, self.args.size);
+        self.ledger.say(speaker);
         self.outcome.said += u64::from(due_ns >= self.begin_ns);
         self.flush(speaker);
     }
@@ -191,14 +174,10 @@ impl<'a> Drive<'a> {
 
     fn drain(&mut self) -> Result<()> {
         let until = Instant::now() + DRAIN;
-        while self.outcome.heard + self.outcome.lost < self.outcome.expected
-            && Instant::now() < until
-        {
+        while self.ledger.missing() > 0 && Instant::now() < until {
             self.wait(TICK)?;
             self.reap()?;
         }
-        // What never came at all shows as no gap.
-        self.outcome.lost = self.outcome.expected.saturating_sub(self.outcome.heard);
         Ok(())
     }
 
@@ -229,14 +208,13 @@ impl<'a> Drive<'a> {
         while let Some((object, bytes)) = client::first(self.ring.received(slot)) {
             match client::read(object) {
                 Heard::Message(id, due) => {
-                    self.number(slot, id, Some(due));
+                    self.ledger.hear(slot, id, Some(due));
                     self.record(due, now);
                 }
-                Heard::Sent(id) => self.number(slot, id, None),
+                Heard::Sent(id) => self.ledger.hear(slot, id, None),
                 Heard::Welcome => {
-                    let client = &mut self.clients[slot];
-                    let room = format!("JOIN\nroom{}", client.room);
-                    client::frame(&mut client.out, room.as_bytes());
+                    let room = format!("JOIN\nroom{}", self.ledger.room(slot));
+                    client::frame(&mut self.clients[slot].out, room.as_bytes());
                     self.flush(slot);
                 }
                 Heard::RoomJoined => {
@@ -252,29 +230,6 @@ impl<'a> Drive<'a> {
             self.ring.consume(slot, bytes);
         }
         Ok(())
-    }
-
-    /// Books an id: without a gap, growing, and of the same message for all.
-    fn number(&mut self, slot: usize, id: u64, due: Option<u64>) {
-        let client = &mut self.clients[slot];
-        let outcome = &mut self.outcome;
-        outcome.heard += 1;
-        if id <= client.last_id {
-            outcome.reordered += 1;
-        } else {
-            outcome.gaps += id - client.last_id - 1;
-            client.last_id = id;
-        }
-        let Some(due) = due else { return };
-        let messages = &mut self.rooms[client.room].due;
-        let at = id as usize - 1;
-        if at >= messages.len() {
-            messages.resize(at + 1, 0);
-        }
-        match messages[at] {
-            0 => messages[at] = due,
-            known => outcome.differing += u64::from(known != due),
-        }
     }
 
     fn record(&mut self, due: u64, now: u64) {

@@ -13,6 +13,7 @@
 
 mod client;
 mod drive;
+mod ledger;
 mod outcome;
 
 use std::net::SocketAddr;
@@ -83,7 +84,7 @@ pub struct Args {
 /// The options make no sense, or the server cannot be started or reached, or breaks its protocol.
 pub fn run(args: &Args) -> Result<ExitCode> {
     check(args)?;
-    let cores = cpu::cores();
+    let (cores, machine) = (cpu::cores(), Machine::this());
     let interrupt = Interrupt::listen()?;
     let server = match args.target {
         Some(_) => None,
@@ -101,12 +102,14 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     outcome.server_cpu = watch.server_cpu();
     outcome.steal_ns = watch.steal_ns();
     match args.format {
-        Format::Text => print!("{}", outcome.text(args, &Machine::this())),
-        Format::Json => println!("{:#}", outcome.json(args, &Machine::this())),
+        Format::Text => print!("{}", outcome.text(args, &machine)),
+        Format::Json => println!("{:#}", outcome.json(args, &machine)),
     }
     Ok(match &outcome {
         outcome if outcome.is_interrupted => ExitCode::from(130),
-        outcome if outcome.is_flawless() => ExitCode::SUCCESS,
+        outcome if outcome.ledger.flaws() == 0 && outcome.ledger.missing() == 0 => {
+            ExitCode::SUCCESS
+        }
         _ => ExitCode::from(1),
     })
 }

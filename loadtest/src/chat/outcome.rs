@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Args;
+use super::ledger::Ledger;
 use crate::cpu::CpuTimes;
 use crate::latency::Latency;
 use crate::machine::Machine;
@@ -18,15 +19,8 @@ pub(super) struct Outcome {
     pub(super) said: u64,
     /// Their deliveries.
     pub(super) latency: Latency,
-    /// Objects with an id that were to come in all, and that came.
-    pub(super) expected: u64,
-    pub(super) heard: u64,
-    pub(super) lost: u64,
-    /// Ids that somebody missed between two others.
-    pub(super) gaps: u64,
-    pub(super) reordered: u64,
-    /// Ids by which members of a room have heard different messages.
-    pub(super) differing: u64,
+    /// What was heard, and in which order.
+    pub(super) ledger: Ledger,
     /// Since the last look at it.
     pub(super) worst_ns: u64,
     pub(super) wall: Duration,
@@ -37,14 +31,6 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    pub(super) fn flaws(&self) -> u64 {
-        self.lost + self.gaps + self.reordered + self.differing
-    }
-
-    pub(super) fn is_flawless(&self) -> bool {
-        self.flaws() == 0
-    }
-
     fn share(&self, cpu: CpuTimes) -> f64 {
         100.0 * cpu.run_ns as f64 / self.wall.as_nanos().max(1) as f64
     }
@@ -81,7 +67,9 @@ impl Outcome {
         );
         let server = self.server_cpu.map_or("not known".into(), |cpu| {
             let each = self.server_ns().unwrap_or_default() / 1000.0;
-            format!("{:.0} % of a core, {each:.2} us a delivery", self.share(cpu))
+            let waited = cpu.delay_ns as f64 / 1e6;
+            let share = self.share(cpu);
+            format!("{share:.0} % of a core, {each:.2} us a delivery; waited {waited:.0} ms for it")
         });
         line("server CPU", server);
         let waited = self.own_cpu.delay_ns as f64 / 1e6;
@@ -93,11 +81,15 @@ impl Outcome {
                 self.share(self.own_cpu)
             ),
         );
+        let ledger = &self.ledger;
         line(
             "flaws",
             format!(
                 "{} lost, {} gaps, {} reordered, {} differing",
-                self.lost, self.gaps, self.reordered, self.differing
+                ledger.missing(),
+                ledger.gaps,
+                ledger.reordered,
+                ledger.differing
             ),
         );
         text
@@ -123,12 +115,13 @@ impl Outcome {
             },
             "server_cpu_percent": self.server_cpu.map(|cpu| self.share(cpu)),
             "server_ns_a_delivery": self.server_ns(),
+            "server_waited_ns": self.server_cpu.map(|cpu| cpu.delay_ns),
             "generator_cpu_percent": self.share(self.own_cpu),
             "steal_ns": self.steal_ns,
-            "lost": self.lost,
-            "gaps": self.gaps,
-            "reordered": self.reordered,
-            "differing": self.differing,
+            "lost": self.ledger.missing(),
+            "gaps": self.ledger.gaps,
+            "reordered": self.ledger.reordered,
+            "differing": self.ledger.differing,
             "is_interrupted": self.is_interrupted,
         })
     }

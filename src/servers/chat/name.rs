@@ -40,11 +40,15 @@ impl fmt::Display for NameError {
         match self {
             NameError::Empty => f.write_str("a name has one character at least"),
             NameError::TooLong => write!(f, "a name has {NAME_CHARS_MAX} characters at most"),
-            NameError::Character(char) => write!(
-                f,
-                "a name is made of letters, digits, - and _, not of {:?} (U+{:04X})",
-                char, *char as u32
-            ),
+            NameError::Character(char) => {
+                f.write_str("a name is made of letters, digits, - and _, not of ")?;
+                match char {
+                    ' ' => f.write_str("blanks"),
+                    char if char.is_ascii_graphic() => write!(f, "{char}"),
+                    // Who knows what it would do where it is shown.
+                    char => write!(f, "U+{:04X}", *char as u32),
+                }
+            }
             NameError::Guest => {
                 f.write_str("Guest with a number is the name of those who have not chosen one")
             }
@@ -134,7 +138,10 @@ mod tests {
         ];
         for (text, error) in bad {
             assert_eq!(Name::new(text).expect_err(text), error);
-            assert!(!error.to_string().chars().any(char::is_control), "{error}");
+            assert!(
+                error.to_string().is_ascii() && !error.to_string().contains('\u{1b}'),
+                "{error}"
+            );
         }
     }
 
