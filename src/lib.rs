@@ -72,7 +72,7 @@
 //! | sockets in any task: TCP, Unix, datagrams | [`net`] |
 //! | framing by hand, and framings of your own | [`wire`], [`wire::Codec`], [`net::Framed`], and docs/CODECS.md |
 //! | JSON messages | [`json`] |
-//! | tasks and time | [`spawn`], [`sleep`], [`within`](fn@within), [`stopping`]; [`blocking`](fn@blocking) for what blocks |
+//! | tasks and time | [`spawn`], [`sleep`], [`unix_time`], [`within`](fn@within), [`stopping`]; [`blocking`](fn@blocking) for what blocks |
 //! | knobs, from the program or the environment | [`config`], and docs/TUNING.md |
 //! | what a core does | [`Metrics`], by [`Handle::metrics_by_core`] |
 //! | a server in bad weather, by seed | [`sim`] |
@@ -144,4 +144,7 @@ mod pages {
     #[cfg(feature = "servers")]
     #[doc = include_str!("../docs/REQUESTS.md")]
     struct Requests;
+    #[cfg(feature = "servers")]
+    #[doc = include_str!("../docs/CHAT.md")]
+    struct Chat;
 }

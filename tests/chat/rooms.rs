@@ -25,7 +25,7 @@ async fn transcript(person: &Person, count: usize) -> Result<Vec<(u64, Value)>> 
 fn all_members_hear_the_same_in_the_same_order() {
     const PEOPLE: usize = 6;
     const SAID: usize = 8;
-    for seed in 0..40 {
+    for seed in 0..20 {
         let mut sim = start(seed, 3, Faults::bad_weather(), limits());
         let talk = async {
             let mut people = Vec::new();
@@ -91,7 +91,7 @@ fn a_newcomer_hears_the_last_fifty_and_then_what_follows() {
 
 #[test]
 fn a_newcomer_misses_nothing_between_history_and_what_follows() {
-    for seed in 0..40 {
+    for seed in 0..20 {
         let mut sim = start(seed, 3, Faults::bad_weather(), limits());
         let visit = async {
             let ann = Person::member("ann", "lobby").await?;
@@ -181,7 +181,8 @@ fn a_room_is_left_when_another_is_entered_and_vanishes_when_it_is_empty() {
 
 #[test]
 fn who_enters_when_the_last_member_leaves_is_in_a_living_room() {
-    for seed in 0..100 {
+    let mut closed_doors = 0;
+    for seed in 0..50 {
         let mut sim = start(seed, 3, Faults::bad_weather(), limits());
         let race = async {
             let mut people = Vec::new();
@@ -208,8 +209,10 @@ fn who_enters_when_the_last_member_leaves_is_in_a_living_room() {
         };
         let raced = sim.run(race).unwrap_or_else(|stuck| panic!("{stuck}"));
         raced.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        closed_doors += sim.metrics().messages_undelivered + sim.metrics().calls_refused;
         sim.stop().expect("everything came home");
     }
+    assert!(closed_doors > 0, "some came when the room had just ended");
 }
 
 #[test]

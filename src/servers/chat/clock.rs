@@ -79,7 +79,8 @@ mod tests {
     #[test]
     fn every_day_follows_the_one_before() {
         let lengths = |year: u64| {
-            let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+            let every = |years| year.is_multiple_of(years);
+            let leap = every(4) && (!every(100) || every(400));
             [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
         };
         let mut expected = (1970, 1, 1);

@@ -96,7 +96,7 @@ impl Room {
         if self.members.len() >= self.limits.members_max {
             return Err(Refused::Full);
         }
-        let (agent, user) = (member.agent, member.name.clone());
+        let (agent, hub, user) = (member.agent, member.hub, member.name.clone());
         cx.watch(agent);
         self.members.push(member);
         self.count();
@@ -111,7 +111,7 @@ impl Room {
         let mut welcome = Vec::with_capacity(1 + self.history.iter().len());
         welcome.push(joined.encode());
         welcome.extend(self.history.iter().cloned());
-        self.say(cx, join, With::Enter(agent, welcome), None).await;
+        self.say(cx, join, Some((hub, With::Enter(agent, welcome)))).await;
         Ok(self.name.clone())
     }
 
@@ -122,7 +122,7 @@ impl Room {
         self.count();
         let message = format!("{} left the room", member.name);
         let event = Event::Leave { room: &self.name, user: &member.name, message }.encode();
-        self.say(cx, event, With::Leave(agent), Some(member.hub)).await;
+        self.say(cx, event, Some((member.hub, With::Leave(agent)))).await;
         if self.members.is_empty() {
             cx.stop(); // who is about to enter hears so, and has another one made
         }
@@ -135,14 +135,14 @@ impl Room {
         cx: &Context<Self>,
     ) -> Result<(), Refused> {
         let at = self.find(agent).ok_or(Refused::Stranger)?;
-        let user = &self.members[at].name;
+        let Member { hub, name: user, .. } = &self.members[at];
         self.last_id += 1;
         let id = self.last_id;
         let Moment { time, at } = &Moment::now();
         let message = Event::Message { id, user, text, time, at }.encode();
         let sent = Event::Sent { id, time, at }.encode();
         self.history.push(message.clone());
-        self.say(cx, message, With::Instead(agent, sent), None).await;
+        self.say(cx, message, Some((*hub, With::Instead(agent, sent)))).await;
         Ok(())
     }
 
@@ -150,18 +150,13 @@ impl Room {
         let Some(at) = self.find(agent) else { return };
         let old_name = std::mem::replace(&mut self.members[at].name, name.clone());
         let event = nick_change(&old_name, &name);
-        self.say(cx, event, With::Nothing, None).await;
+        self.say(cx, event, None).await;
     }
 
-    /// Gives an event to all cores with members, and to `also`, and waits until they have it.
-    async fn say(
-        &self,
-        cx: &Context<Self>,
-        event: Bytes,
-        with: With,
-        also: Option<Address<ToHub>>,
-    ) {
-        let mut hubs: Vec<_> = also.into_iter().collect();
+    /// Gives an event to all cores with members, and to one of them what goes with it, and waits
+    /// until they have it.
+    async fn say(&self, cx: &Context<Self>, event: Bytes, with: Option<(Address<ToHub>, With)>) {
+        let mut hubs: Vec<_> = with.iter().map(|(hub, _)| *hub).collect();
         for member in &self.members {
             if !hubs.contains(&member.hub) {
                 hubs.push(member.hub);
@@ -169,8 +164,9 @@ impl Room {
         }
         for _ in 0..HUB_TRIES {
             let calls = hubs.iter().map(|hub| {
-                let (event, with) = (event.clone(), with.clone());
-                let delivery = Box::new(Delivery { room: cx.id(), event, with });
+                let with = with.as_ref().filter(|(special, _)| special == hub);
+                let with = with.map_or(With::Nothing, |(_, with)| with.clone());
+                let delivery = Box::new(Delivery { room: cx.id(), event: event.clone(), with });
                 hub.call(|reply| ToHub::Deliver(delivery, reply))
             });
             let said = service::gather(CALL_TIMEOUT, calls).await;
