@@ -5,17 +5,37 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use clap::ValueEnum;
 use serde_json::{Map, Value};
 use skyring::limit::Limit;
 use skyring::servers::chat::Limits;
 use skyring::{Config, Engine, Framing as Wire, Handle, servers};
 
+use super::long_way;
 use crate::error::{Error, Result};
 use crate::framing::Framing;
 
+/// How clients get their agents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Way {
+    /// By the gate itself.
+    Short,
+    /// By a watchdog, which has the gate forward them.
+    Long,
+}
+
 /// The echo server.
-pub(super) fn echo(listen: SocketAddr, framing: Framing, set: &[String]) -> Result<ExitCode> {
-    serve(set, framing, |config| servers::echo::engine(config, &listen.to_string(), wire(framing)))
+pub(super) fn echo(
+    listen: SocketAddr,
+    framing: Framing,
+    way: Way,
+    set: &[String],
+) -> Result<ExitCode> {
+    let (listen, wire) = (listen.to_string(), wire(framing));
+    serve(set, framing, |config| match way {
+        Way::Short => servers::echo::engine(config, &listen, wire),
+        Way::Long => long_way::engine(config, &listen, wire),
+    })
 }
 
 /// The chat server, without limits that a generator would reach.
