@@ -74,7 +74,7 @@
 //! | login, and sessions that outlive connections | [`loginserver`], [`msgserver`], [`login`] |
 //! | framing by hand, and framings of your own | [`wire`], [`wire::Codec`], [`net::Framed`], and docs/CODECS.md |
 //! | JSON messages | [`json`] |
-//! | tasks and time | [`spawn`], [`sleep`], [`within`](fn@within), [`stopping`]; [`blocking`](fn@blocking) for what blocks |
+//! | tasks and time | [`spawn`], [`sleep`], [`unix_time`], [`within`](fn@within), [`stopping`]; [`blocking`](fn@blocking) for what blocks |
 //! | who may do how much: connections, rates, bans, proxies | [`limit`], [`GateBuilder`], and docs/LIMITS.md |
 //! | knobs, from the program or the environment | [`config`], and docs/TUNING.md |
 //! | what a core does | [`Metrics`], by [`Handle::metrics_by_core`] |
@@ -136,7 +136,7 @@ pub use reactor::fabric::FabricQueue;
 pub use reactor::shared::Core;
 pub use reactor::{
     Elapsed, JoinError, JoinHandle, Metrics, Sleep, Within, ban, now, random, random_bytes, sleep,
-    spawn, stopping, unban, within,
+    spawn, stopping, unban, unix_time, within,
 };
 pub use service::{Address, Context, Local, Reply, Service, Undelivered};
 pub use wire::{Framing, LengthPrefix};
@@ -165,4 +165,7 @@ mod pages {
     #[cfg(feature = "servers")]
     #[doc = include_str!("../docs/REQUESTS.md")]
     struct Requests;
+    #[cfg(feature = "servers")]
+    #[doc = include_str!("../docs/CHAT.md")]
+    struct Chat;
 }

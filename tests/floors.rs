@@ -67,7 +67,7 @@ const ENVIRONMENT: &[&str] = &["config"];
 const CLOCKS: &[&str] = &["driver"];
 
 /// Modules that the servers may name beside what the crate's root re-exports.
-const PUBLIC: &[&str] = &["prelude", "wire", "net", "json", "limit", "requests"];
+const PUBLIC: &[&str] = &["prelude", "wire", "net", "json", "limit", "requests", "service"];
 
 const LINES_MAX: usize = 500;
 

@@ -11,10 +11,11 @@
 //! cpu process                    who used how much CPU; a server as a child process
 //! generator                      connections driven open or closed loop, in slices
 //! machine plot progress          what a report says of the machine; SVG; the live line
-//! echo calibrate compare serve   the sub-commands
+//! echo chat calibrate compare serve   the sub-commands
 //! ```
 
 pub mod calibrate;
+pub mod chat;
 pub mod compare;
 pub mod cpu;
 pub mod echo;

@@ -12,7 +12,7 @@ pub(crate) mod uring;
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use self::bell::Bell;
 use self::operation::{
@@ -117,6 +117,14 @@ impl Driver {
     /// Time since the driver was opened. A reactor asks once a turn.
     pub(crate) fn now(&self) -> Now {
         each!(self, kernel => kernel.now())
+    }
+
+    /// The time of day since 1970, for what people read. It may jump: nothing waits by it.
+    pub(crate) fn unix_time(&self) -> Duration {
+        match self {
+            Driver::Uring(_) => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+            Driver::Sim(kernel) => sim::UNIX_START + kernel.now().since_start(),
+        }
     }
 
     /// Time that the calling thread has had a processor, in the kernel or not; a simulated one none.

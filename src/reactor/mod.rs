@@ -37,6 +37,7 @@ use std::panic::Location;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
 use crate::clock::Now;
 use crate::config::Settings;
@@ -417,6 +418,26 @@ where
 /// ```
 pub fn now() -> Now {
     Reactor::current().now()
+}
+
+/// The time of day, since 1970-01-01 00:00:00 UTC: for what people read, not to wait by, since it
+/// may jump. Unlike [`now`] it is read from the clock at each call. A simulation begins with the
+/// year 2026 and goes on in virtual time.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// # skyring::sim::Simulation::new(1).run(async {
+/// let new_year = Duration::from_secs(1_767_225_600);
+/// skyring::sleep(Duration::from_secs(60)).await;
+/// assert_eq!(skyring::unix_time().as_secs(), new_year.as_secs() + 60);
+/// # }).unwrap();
+/// ```
+///
+/// # Panics
+/// Outside of a reactor.
+pub fn unix_time() -> Duration {
+    Reactor::current().driver(|driver| driver.unix_time())
 }
 
 /// A random number from the core's own generator, which is seeded by the kernel. In a simulation it

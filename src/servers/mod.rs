@@ -2,4 +2,5 @@
 
 pub mod accounts;
 pub mod agent;
+pub mod chat;
 pub mod echo;

@@ -205,6 +205,7 @@ fn servers_use_the_public_interface_only() {
         "use crate::prelude::*;",
         "use crate::wire::LengthPrefix;",
         "use crate::net::TcpStream;",
+        "use crate::service::Down;",
         "use super::chat::Room;",
     ] {
         assert_clean("servers/echo.rs", text);
@@ -214,7 +215,7 @@ fn servers_use_the_public_interface_only() {
         "use crate::gate;",
         "use crate::{Engine, reactor::Turn};",
         "use crate::*;",
-        "use super::super::service::Mailbox;",
+        "use super::super::gate::Attendant;",
     ] {
         assert_complaint("servers/echo.rs", text, "public interface only");
     }

@@ -26,7 +26,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const SPARE_DESCRIPTORS: u64 = 64;
 
 /// Opens `count` connections; the slots of the ring are numbered in their order.
-pub(super) fn all(
+pub(crate) fn all(
     target: SocketAddr,
     count: usize,
     receive_bytes: usize,

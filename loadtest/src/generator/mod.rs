@@ -7,7 +7,7 @@
 //! ```
 //! Connections stay open between slices, so that two servers can be driven in turn.
 
-mod connect;
+pub(crate) mod connect;
 mod connection;
 mod drive;
 mod slice;

@@ -62,6 +62,8 @@ pub struct Args {
 pub enum Server {
     /// skyring's echo: gate, mailbox and agent.
     Skyring,
+    /// skyring's chat, for `skyring-load chat`: no echo comes from it.
+    Chat,
     /// The smallest possible io_uring loop: the floor.
     RawUring,
     /// epoll with direct writes.
@@ -75,8 +77,10 @@ pub enum Server {
 /// # Errors
 /// The address cannot be had, or the server's own set-up failed.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    if args.server == Server::Skyring {
-        return skyring::run(args.listen, args.framing, args.way, &args.set);
+    match args.server {
+        Server::Skyring => return skyring::echo(args.listen, args.framing, args.way, &args.set),
+        Server::Chat => return skyring::chat(args.listen, args.framing, &args.set),
+        _ => {}
     }
     let name = args.server.name();
     let listener =
@@ -85,7 +89,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     rustix::net::listen(&listener, BACKLOG).doing("setting the backlog")?;
     announce(args, &listener).doing("printing the address")?;
     let served = match args.server {
-        Server::Skyring => unreachable!("it opens its listeners itself"),
+        Server::Skyring | Server::Chat => unreachable!("it opens its listeners itself"),
         Server::RawUring => raw_uring::run(listener, args.framing, args.modes),
         Server::Epoll => epoll::run(&listener, args.framing, args.read_bytes, args.trigger),
         Server::Tokio => tokio::run(listener, args.framing, args.read_bytes),
@@ -103,7 +107,7 @@ impl Server {
 
 fn announce(args: &Args, listener: &TcpListener) -> io::Result<()> {
     let how = match args.server {
-        Server::Skyring => unreachable!("it announces itself"),
+        Server::Skyring | Server::Chat => unreachable!("it announces itself"),
         Server::RawUring => args.modes.to_string(),
         Server::Epoll => format!("{} triggered, reads of {} B", args.trigger, args.read_bytes),
         Server::Tokio => format!("reads of {} B", args.read_bytes),

@@ -1,4 +1,5 @@
-//! skyring's echo server as a child of the load tool: the same engine as `skyring echo`.
+//! skyring's own servers as children of the load tool: the same engines as those of `skyring echo`
+//! and `skyring chat`.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -6,7 +7,9 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use serde_json::{Map, Value};
-use skyring::{Config, Framing as Wire, Handle, servers};
+use skyring::limit::Limit;
+use skyring::servers::chat::Limits;
+use skyring::{Config, Engine, Framing as Wire, Handle, servers};
 
 use super::long_way;
 use crate::error::{Error, Result};
@@ -21,21 +24,41 @@ pub(super) enum Way {
     Long,
 }
 
-/// Serves until a signal; the first line says where, the second the configuration.
-pub(super) fn run(
+/// The echo server.
+pub(super) fn echo(
     listen: SocketAddr,
     framing: Framing,
     way: Way,
     set: &[String],
 ) -> Result<ExitCode> {
+    let (listen, wire) = (listen.to_string(), wire(framing));
+    serve(set, framing, |config| match way {
+        Way::Short => servers::echo::engine(config, &listen, wire),
+        Way::Long => long_way::engine(config, &listen, wire),
+    })
+}
+
+/// The chat server, without limits that a generator would reach.
+pub(super) fn chat(listen: SocketAddr, framing: Framing, set: &[String]) -> Result<ExitCode> {
+    let limits = Limits { commands: Limit::UNLIMITED, members_max: 1 << 20, ..Limits::default() };
+    serve(set, framing, |config| {
+        servers::chat::engine(config, &listen.to_string(), wire(framing), limits)
+    })
+}
+
+fn wire(framing: Framing) -> Wire {
+    framing.name().parse().expect("both know the same framings")
+}
+
+/// Serves until a signal; the first line says where, the second the configuration.
+fn serve(
+    set: &[String],
+    framing: Framing,
+    make: impl FnOnce(Config) -> Engine,
+) -> Result<ExitCode> {
     let config = config(set).map_err(|error| Error::usage(error.to_string()))?;
     let values = Value::Object(values(&config));
-    let wire: Wire = framing.name().parse().expect("both know the same framings");
-    let engine = match way {
-        Way::Short => servers::echo::engine(config, &listen.to_string(), wire),
-        Way::Long => long_way::engine(config, &listen.to_string(), wire),
-    };
-    let served = engine.run_then(|handle| {
+    let served = make(config).run_then(|handle| {
         // Nobody listens any more: the signal that ends us is on its way.
         let _ = announce(handle, framing, &values);
     });

@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program prints")]
 
 mod agent;
+mod chat;
 mod config;
 mod doctor;
 mod echo;
@@ -28,6 +29,8 @@ enum Command {
     Echo(echo::Options),
     /// Serve requests of JSON: login, echo, quit; or make an account.
     Agent(agent::Options),
+    /// Serve a chat: rooms, names, whispers.
+    Chat(chat::Options),
     /// Print every knob: its value, where it comes from, and what this machine grants.
     Config(config::Options),
     /// Say whether skyring can run here, and what would make it run better.
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
     let done = match Line::parse().command {
         Command::Echo(options) => echo::run(&options),
         Command::Agent(options) => agent::run(&options),
+        Command::Chat(options) => chat::run(&options),
         Command::Config(options) => config::run(&options),
         Command::Doctor(options) => doctor::run(&options),
     };

@@ -43,6 +43,7 @@ pub(crate) use self::world::World;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use self::datagram::Mailbox;
 use self::listener::Listener;
@@ -54,6 +55,9 @@ use super::bell::Bell;
 use super::operation::Descriptor;
 use super::token::Token;
 use crate::clock::Now;
+
+/// When a world begins, by its clocks on the wall: 2026-01-01 00:00:00 UTC.
+pub(crate) const UNIX_START: Duration = Duration::from_secs(1_767_225_600);
 
 /// All of a world. Each file of this folder adds the part of its behaviour that it is about.
 struct State {
