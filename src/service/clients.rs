@@ -69,6 +69,14 @@ impl Clients {
         }
     }
 
+    /// The one that was popped has its turn again.
+    pub(super) fn put_back(&mut self, session: Rc<Session>) {
+        match &mut self.many {
+            None => self.sole_is_ready = true,
+            Some(many) => many.ready.push_front(session),
+        }
+    }
+
     /// Whether a client has something.
     pub(super) fn is_ready(&self) -> bool {
         self.sole_is_ready || self.many.as_ref().is_some_and(|many| !many.ready.is_empty())

@@ -170,19 +170,13 @@ fn serve<S: Service>(service: &mut S, cx: &Context<S>) -> impl Future<Output = R
                     return failed(error);
                 }
             }
-            if cx.is_stopping() || !cx.port().is_clients_turn() {
+            let Some(client) = cx.port().pop_batch() else {
                 match hear(service, cx).await {
-                    Some(reason) => return reason,
-                    None => continue,
+                    Ok(()) => continue,
+                    Err(reason) => return reason,
                 }
-            }
-            let Some(client) = cx.port().pop_client().map(Client::new) else { continue };
-            let handled = if client.session().has_batch() {
-                service.frames(&client, Frames::of(&client), cx).await
-            } else {
-                hear_client(service, &client, cx).await
             };
-            if let Err(error) = handled {
+            if let Err(error) = service.frames(&client, Frames::of(&client), cx).await {
                 return failed(error);
             }
             client.session().settle();
@@ -190,52 +184,57 @@ fn serve<S: Service>(service: &mut S, cx: &Context<S>) -> impl Future<Output = R
     }
 }
 
-/// Handles what a client brings beside frames.
-#[cold]
-fn hear_client<'a, S: Service>(
-    service: &'a mut S,
-    client: &'a Client,
-    cx: &'a Context<S>,
-) -> Pin<Box<dyn Future<Output = Result<()>> + 'a>> {
-    Box::pin(async move {
-        let Some(news) = client.session().next() else { return Ok(()) };
-        match news {
-            ClientNews::Connected => service.connected(client, cx).await,
-            ClientNews::Backlog(backlog) => service.backlog(client, backlog, cx).await,
-            ClientNews::Disconnected(why) => {
-                tracing::debug!(client = %client.id(), %why, "disconnected");
-                let copy = why.copy();
-                let handled = service.disconnected(client, why, cx).await;
-                client.session().close(copy);
-                handled
-            }
-        }
-    })
-}
-
-/// Handles what the control lane brings beside messages. Some reason is the end.
+/// Handles what is rare: what the control lane brings beside messages, and what clients bring beside
+/// frames.
+///
+/// # Errors
+/// The end, and why.
 #[cold]
 fn hear<'a, S: Service>(
     service: &'a mut S,
     cx: &'a Context<S>,
-) -> Pin<Box<dyn Future<Output = Option<Reason>> + 'a>> {
+) -> Pin<Box<dyn Future<Output = Result<(), Reason>> + 'a>> {
     Box::pin(async move {
-        let stopping = cx.is_stopping().then_some(News::Exit(Reason::Stopped));
-        let news = stopping.or_else(|| cx.port().pop_news())?;
+        if cx.is_stopping() {
+            service.stopped(&Reason::Stopped, cx).await;
+            return Err(Reason::Stopped);
+        }
+        if let Some(client) = cx.port().pop_client() {
+            return hear_client(service, &client, cx).await.map_err(failed);
+        }
+        let Some(news) = cx.port().pop_news() else { return Ok(()) };
         match news {
-            News::Down(down) => service.down(*down, cx).await.err().map(failed),
+            News::Down(down) => service.down(*down, cx).await.map_err(failed),
             News::Gone(gone) => {
                 let (id, why) = *gone;
-                service.gone(id, why, cx).await.err().map(failed)
+                service.gone(id, why, cx).await.map_err(failed)
             }
             News::Exit(reason) => {
                 if !matches!(reason, Reason::Panicked(_)) {
                     service.stopped(&reason, cx).await;
                 }
-                Some(reason)
+                Err(reason)
             }
         }
     })
+}
+
+/// Handles what a client brings beside frames.
+async fn hear_client<S: Service>(service: &mut S, client: &Client, cx: &Context<S>) -> Result<()> {
+    match client.session().next() {
+        None => {}
+        Some(ClientNews::Connected) => service.connected(client, cx).await?,
+        Some(ClientNews::Backlog(backlog)) => service.backlog(client, backlog, cx).await?,
+        Some(ClientNews::Disconnected(why)) => {
+            tracing::debug!(client = %client.id(), %why, "disconnected");
+            let copy = why.copy();
+            let handled = service.disconnected(client, why, cx).await;
+            client.session().close(copy);
+            return handled;
+        }
+    }
+    client.session().settle();
+    Ok(())
 }
 
 #[cold]

@@ -17,8 +17,7 @@ use super::mailbox::{Mailbox, Undelivered};
 use super::reason::{Down, Reason};
 use super::signal::Signal;
 use super::table::{AtEnd, Services};
-use crate::client::session::Session;
-use crate::client::{ClientId, Disconnect};
+use crate::client::{Client, ClientId, Disconnect};
 use crate::memory::slots::Key;
 use crate::memory::wheel::TimerKey;
 use crate::reactor::{Reactor, guarded};
@@ -60,8 +59,7 @@ pub(super) struct Port<M: 'static> {
 /// What comes to a service, in the order in which it is handled: the control lane first.
 pub(super) enum Event<M> {
     Message(M),
-    /// Ask [`Port::is_clients_turn`], then [`Port::pop_client`] or [`Port::pop_news`]. Not said here:
-    /// the service's task would keep a place for it.
+    /// Ask [`Port::pop_batch`], then [`Port::pop_client`], then [`Port::pop_news`].
     Other,
 }
 
@@ -305,13 +303,26 @@ impl<M: 'static> Port<M> {
         None
     }
 
-    /// Whether the event that was found is a client's.
-    pub(super) fn is_clients_turn(&self) -> bool {
-        self.client_was_last.get()
+    /// The client whose turn it is, if what it has are frames. The task of a service keeps a place
+    /// for that one, and not for what is rare.
+    #[inline]
+    pub(super) fn pop_batch(&self) -> Option<Client> {
+        let client = self.pop_client()?;
+        if client.session().has_batch() {
+            return Some(client);
+        }
+        self.with_clients(|clients| clients.put_back(client.session().clone()));
+        self.mark(CLIENTS);
+        self.client_was_last.set(true);
+        None
     }
 
-    /// The next client that has something.
-    pub(super) fn pop_client(&self) -> Option<Rc<Session>> {
+    /// The client whose turn it is.
+    pub(super) fn pop_client(&self) -> Option<Client> {
+        // One that is stopping, or has news beside, sees to that first.
+        if self.stopping.get() || !self.client_was_last.get() {
+            return None;
+        }
         loop {
             let next = self.with_clients(|clients| {
                 let next = clients.pop();
@@ -322,7 +333,7 @@ impl<M: 'static> Port<M> {
             })?;
             // It was handed on while it waited.
             if next.is_of(self.id.bits()) {
-                return Some(next);
+                return Some(Client::new(next));
             }
         }
     }
