@@ -69,6 +69,7 @@
 //! | a client for each connection, framed | [`Gate`], [`Agent`], [`Client`], [`Frame`] |
 //! | messages, calls, names, groups, supervision | [`service`] |
 //! | typed requests of JSON | [`requests`] |
+//! | HTTP servers | [`http`] |
 //! | sockets in any task: TCP, Unix, datagrams | [`net`] |
 //! | framing by hand, and framings of your own | [`wire`], [`wire::Codec`], [`net::Framed`], and docs/CODECS.md |
 //! | JSON messages | [`json`] |
@@ -94,6 +95,8 @@ mod driver;
 mod error;
 mod gate;
 mod guard;
+#[cfg(feature = "http")]
+pub mod http;
 #[cfg(feature = "json")]
 pub mod json;
 pub mod limit;

@@ -128,6 +128,15 @@ impl Driver {
         }
     }
 
+    /// Time since 1970 by the clock of the wall, for dates that people read; a simulated one runs
+    /// with the virtual time. It may go back.
+    pub(crate) fn unix_time(&self) -> Duration {
+        match self {
+            Driver::Uring(ring) => ring.unix_time(),
+            Driver::Sim(kernel) => sim::UNIX_START + kernel.now().since_start(),
+        }
+    }
+
     /// A random number; in the simulated kernel it follows from the seed.
     pub(crate) fn random(&mut self) -> u64 {
         each!(self, kernel => kernel.random())

@@ -16,7 +16,7 @@ pub(crate) mod sockets;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
@@ -106,6 +106,11 @@ impl Ring {
     pub(crate) fn cpu_time(&self) -> Duration {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
         Duration::try_from(time).unwrap_or_default() // it never goes back
+    }
+
+    /// Time since 1970.
+    pub(crate) fn unix_time(&self) -> Duration {
+        SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default() // set before 1970
     }
 
     /// A number that nobody can guess from the ones before by chance (xorshift64*, seeded by the

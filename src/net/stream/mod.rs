@@ -55,6 +55,11 @@ impl Stream {
         Stream { side: Side::new(connection, accepted), filled: None }
     }
 
+    /// A stream of any kind, whose owner sees to its end when the engine stops.
+    pub(crate) fn owned(connection: Rc<Connection>) -> Stream {
+        Stream::new(connection, false)
+    }
+
     /// Ends writing after what is queued: the peer reads an end of stream. Reading goes on. Later
     /// writes fail with [`SendError::Closed`](crate::SendError::Closed).
     pub fn finish(&self) {

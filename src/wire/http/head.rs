@@ -65,10 +65,6 @@ impl Span {
     pub fn is_empty(self) -> bool {
         self.start == self.end
     }
-
-    pub(crate) fn part(self, start: usize, end: usize) -> Span {
-        Span::new(usize::from(self.start) + start, usize::from(self.start) + end)
-    }
 }
 
 /// The version of a request.

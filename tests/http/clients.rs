@@ -1,0 +1,1 @@
+//! Clients that others wrote: curl and Python's http.client.

@@ -1,0 +1,72 @@
+//! Time: heads, bodies, answers, idle connections, peers that do not read.
+
+use std::time::Duration;
+
+use skyring::http::Limits;
+
+use crate::common::deadline;
+use crate::support::{Peer, start_with};
+
+const SHORT: Duration = Duration::from_millis(40);
+
+#[test]
+fn a_head_that_does_not_end_is_refused() {
+    deadline(|| {
+        let server = start_with(|limits| Limits { head_time: SHORT, ..limits });
+        let mut peer = Peer::of(&server);
+        assert_eq!(peer.get("/").status, 200);
+        let answer = peer.send("GET / HTTP/1.1\r\nHost").answer();
+        assert_eq!((answer.status, answer.header("connection")), (408, Some("close")));
+        assert!(peer.is_closed());
+        // Byte by byte is no way around.
+        let mut peer = Peer::of(&server);
+        for byte in b"GET / HTTP/1.1\r\nHost: a\r\nX: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy" {
+            peer.try_send(&[*byte]);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(peer.answer().status, 408);
+    });
+}
+
+#[test]
+fn an_idle_connection_closes_without_a_word() {
+    deadline(|| {
+        let server = start_with(|limits| Limits { idle_time: SHORT, ..limits });
+        assert!(Peer::of(&server).is_closed(), "one that never asked");
+        let mut peer = Peer::of(&server);
+        assert_eq!(peer.get("/").status, 200);
+        assert!(peer.is_closed());
+    });
+}
+
+#[test]
+fn a_body_that_does_not_come_is_refused() {
+    deadline(|| {
+        let server = start_with(|limits| Limits { body_time: SHORT, ..limits });
+        let mut peer = Peer::of(&server);
+        peer.send("POST /length HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhel");
+        assert_eq!(peer.answer().status, 408);
+        assert!(peer.is_closed());
+    });
+}
+
+#[test]
+fn a_handler_that_does_not_answer_is_given_up() {
+    deadline(|| {
+        let server = start_with(|limits| Limits { answer_time: SHORT, ..limits });
+        let mut peer = Peer::of(&server);
+        let answer = peer.get("/never");
+        assert_eq!((answer.status, answer.header("connection")), (503, Some("close")));
+        assert!(peer.is_closed());
+    });
+}
+
+#[test]
+fn a_peer_that_does_not_read_is_reset() {
+    deadline(|| {
+        let server = start_with(|limits| Limits { write_time: SHORT, ..limits });
+        let mut peer = Peer::of(&server);
+        peer.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n".repeat(4));
+        crate::common::eventually("the connection is gone", || server.handle.connections() == 0);
+    });
+}
