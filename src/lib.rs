@@ -147,4 +147,7 @@ mod pages {
     #[cfg(feature = "servers")]
     #[doc = include_str!("../docs/REQUESTS.md")]
     struct Requests;
+    #[cfg(feature = "servers")]
+    #[doc = include_str!("../docs/HTTP.md")]
+    struct Http;
 }

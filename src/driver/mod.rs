@@ -22,6 +22,10 @@ use self::operation::{
 use self::token::Token;
 use crate::clock::Now;
 
+/// What a simulated clock of the wall shows at the start: 6 November 1994, 08:49:37.
+#[cfg(feature = "http")]
+const SIM_UNIX_START: Duration = Duration::from_secs(784_111_777);
+
 /// A core's kernel.
 pub(crate) enum Driver {
     /// An io_uring of this thread.
@@ -130,10 +134,11 @@ impl Driver {
 
     /// Time since 1970 by the clock of the wall, for dates that people read; a simulated one runs
     /// with the virtual time. It may go back.
+    #[cfg(feature = "http")]
     pub(crate) fn unix_time(&self) -> Duration {
         match self {
             Driver::Uring(ring) => ring.unix_time(),
-            Driver::Sim(kernel) => sim::UNIX_START + kernel.now().since_start(),
+            Driver::Sim(kernel) => SIM_UNIX_START + kernel.now().since_start(),
         }
     }
 

@@ -70,10 +70,21 @@ pub(super) async fn compress(mut response: Response, bytes_min: usize) -> Respon
     };
     response.fields.extend_from_slice(b"vary: accept-encoding\r\n");
     if let Some(short) = short.filter(|short| short.len() < len) {
+        weaken_tag(&mut response.fields);
         response.fields.extend_from_slice(b"content-encoding: gzip\r\n");
         response.content = Content::Whole(short.into());
     }
     response
+}
+
+/// Other bytes have another tag, unless it is a weak one (RFC 9110, 8.8.1).
+fn weaken_tag(fields: &mut Vec<u8>) {
+    const TAG: &[u8] = b"etag: \"";
+    let found = fields.windows(TAG.len()).position(|part| part.eq_ignore_ascii_case(TAG));
+    if let Some(at) = found {
+        let quote = at + TAG.len() - 1;
+        fields.splice(quote..quote, *b"W/");
+    }
 }
 
 fn gzip(bytes: &[u8]) -> Option<Vec<u8>> {

@@ -40,6 +40,7 @@
 
 mod body;
 mod error;
+mod files;
 #[cfg(feature = "gzip")]
 mod gzip;
 mod handler;
@@ -47,6 +48,7 @@ mod limits;
 mod link;
 mod outgoing;
 mod params;
+mod ranges;
 mod refusal;
 mod request;
 mod response;

@@ -1,14 +1,16 @@
 //! The handlers of a server, by method and path.
 
 use std::fmt;
+use std::path::Path;
 
+use super::files::Folder;
 use super::handler::Spot;
 use super::limits::Limits;
 use super::refusal::said;
 use super::request::Request;
 use super::response::Response;
 use super::routes::Routes;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::wire::http::Form;
 
 /// Methods that every server knows of, whether it has a handler for them or not.
@@ -46,6 +48,8 @@ pub struct Router {
     /// Methods that are not among the usual ones.
     methods: Vec<Box<str>>,
     fallback: Option<Spot>,
+    /// What could not be made ready.
+    pub(super) failed: Option<Error>,
     pub(super) limits: Limits,
     pub(super) logs_access: bool,
     /// Bodies of so many bytes are compressed.
@@ -60,6 +64,7 @@ impl Router {
             routes: Routes::default(),
             methods: Vec::new(),
             fallback: None,
+            failed: None,
             limits: Limits::default(),
             logs_access: false,
             gzip_bytes_min: None,
@@ -119,6 +124,31 @@ impl Router {
         H: AsyncFn(Request) -> Result<Response> + 'static,
     {
         self.on("DELETE", path, handler)
+    }
+
+    /// Serves the files of a folder, and below it, by GET at `path` and below it. A folder is
+    /// answered with its `index.html`.
+    ///
+    /// The kernel resolves each name beneath the folder, so that neither `..` nor a symbolic link
+    /// leads out; names that begin with a dot are not there, but `.well-known` is. Files are read by
+    /// [`blocking`](fn@crate::blocking), long ones while the peer takes them. `ETag`,
+    /// `Last-Modified`, conditional requests and single ranges are served.
+    ///
+    /// When the folder is not there the engine does not start.
+    ///
+    /// # Panics
+    /// As [`Router::on`].
+    #[must_use]
+    pub fn files(mut self, path: &str, folder: impl AsRef<Path>) -> Router {
+        let folder = match Folder::open(folder.as_ref()) {
+            Ok(folder) => folder,
+            Err(error) => {
+                self.failed.get_or_insert(error);
+                return self;
+            }
+        };
+        let route = format!("{}/{{*path}}", path.trim_end_matches('/'));
+        self.get(&route, async move |request| folder.serve(&request).await)
     }
 
     /// Handles whatever has no route, of all methods and forms of targets.

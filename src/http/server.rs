@@ -85,7 +85,11 @@ impl Engine {
     {
         let door = Door::new(listen.into());
         self.setup(move |core| -> Result<()> {
-            let hall = Hall::new(make(core));
+            let mut router = make(core);
+            if let Some(error) = router.failed.take() {
+                return Err(error);
+            }
+            let hall = Hall::new(router);
             let admit = hall.clone();
             let on_accept = Rc::new(move |connection| admit.admit(connection));
             door.open(&Reactor::current(), core, on_accept)?;

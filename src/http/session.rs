@@ -16,6 +16,7 @@ use super::request::Request;
 use super::response::{Content, Response, Upgrading, Writing};
 use super::site::Site;
 use super::upgrade::Upgraded;
+use crate::error::Result;
 use crate::memory::chain::Payload;
 use crate::memory::frame::Frame;
 use crate::reactor::guarded;
@@ -127,7 +128,7 @@ struct Answered {
 /// Runs a handler. A panic of his ends the request, and nothing else.
 async fn handle(link: &Rc<Link>, spot: &Spot, request: Request) -> Answered {
     enum Ended {
-        Answer(crate::Result<Response>),
+        Answer(Result<Response>),
         Panicked,
         Expired,
     }

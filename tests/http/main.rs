@@ -7,6 +7,7 @@ mod common;
 
 mod bodies;
 mod clients;
+mod files;
 mod limits;
 mod requests;
 mod smuggling;

@@ -43,7 +43,6 @@ pub(crate) use self::world::World;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use self::datagram::Mailbox;
 use self::listener::Listener;
@@ -55,9 +54,6 @@ use super::bell::Bell;
 use super::operation::Descriptor;
 use super::token::Token;
 use crate::clock::Now;
-
-/// What a simulated clock of the wall shows at the start: 6 November 1994, 08:49:37.
-pub(super) const UNIX_START: Duration = Duration::from_secs(784_111_777);
 
 /// All of a world. Each file of this folder adds the part of its behaviour that it is about.
 struct State {

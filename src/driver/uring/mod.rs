@@ -16,7 +16,7 @@ pub(crate) mod sockets;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
@@ -109,8 +109,9 @@ impl Ring {
     }
 
     /// Time since 1970.
+    #[cfg(feature = "http")]
     pub(crate) fn unix_time(&self) -> Duration {
-        SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default() // set before 1970
+        std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default() // set before 1970
     }
 
     /// A number that nobody can guess from the ones before by chance (xorshift64*, seeded by the

@@ -2,6 +2,8 @@
 
 mod adapter;
 mod framed;
+#[cfg(feature = "http")]
+mod owned;
 mod read;
 mod side;
 mod write;
@@ -53,11 +55,6 @@ pub struct Traffic {
 impl Stream {
     fn new(connection: Rc<Connection>, accepted: bool) -> Stream {
         Stream { side: Side::new(connection, accepted), filled: None }
-    }
-
-    /// A stream of any kind, whose owner sees to its end when the engine stops.
-    pub(crate) fn owned(connection: Rc<Connection>) -> Stream {
-        Stream::new(connection, false)
     }
 
     /// Ends writing after what is queued: the peer reads an end of stream. Reading goes on. Later

@@ -1,10 +1,8 @@
 //! Reading: what is there, exactly so much, up to a separator, to the end.
 
-use std::task::{Context, Poll, ready};
-
 use super::Stream;
 use crate::memory::frame::Frame;
-use crate::net::error::{FlushError, ReadError};
+use crate::net::error::ReadError;
 use crate::net::inlet::{Inlet, TooLong};
 
 /// The most that one read may ask for.
@@ -121,38 +119,6 @@ impl Stream {
     /// Bytes that were received and nobody has read.
     pub fn unread(&self) -> usize {
         self.side.inlet.borrow().len()
-    }
-}
-
-impl Stream {
-    /// As [`read`](Stream::read), for what waits for other things too. One task polls.
-    pub(crate) fn poll_piece(&self, cx: &Context<'_>) -> Poll<Result<Option<Frame>, ReadError>> {
-        if self.side.is_read() {
-            return Poll::Ready(Err(ReadError::Busy));
-        }
-        let piece = self.side.inlet.borrow_mut().take_piece();
-        if piece.is_some() {
-            self.side.connection.mark_handled();
-            self.side.catch_up();
-            return Poll::Ready(Ok(piece));
-        }
-        ready!(self.side.poll_more(cx))?;
-        Poll::Ready(Ok(None))
-    }
-
-    /// Takes bytes back in that were read, before all others.
-    pub(crate) fn unread_front(&self, bytes: Frame) {
-        self.side.inlet.borrow_mut().push_front(bytes);
-    }
-
-    /// As [`flush`](Stream::flush), for what waits for other things too.
-    pub(crate) fn poll_flushed(&self, cx: &Context<'_>) -> Poll<Result<(), FlushError>> {
-        self.side.poll_flush(cx)
-    }
-
-    /// As [`close`](Stream::close), in the background.
-    pub(crate) fn close_later(&self) {
-        self.begin_close();
     }
 }
 

@@ -353,7 +353,8 @@ impl<'a> Seen<'a> {
                 }
             }
             14 if is("content-length") => {
-                if self.length.replace(plain_number(value)?).is_some() {
+                let before = self.length.replace(plain_number(value)?);
+                if before.is_some() {
                     return Err(RequestError::LengthTwice);
                 }
             }
