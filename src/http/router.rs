@@ -53,6 +53,7 @@ pub struct Router {
     pub(super) limits: Limits,
     pub(super) logs_access: bool,
     /// Bodies of so many bytes are compressed.
+    #[cfg(feature = "gzip")]
     pub(super) gzip_bytes_min: Option<usize>,
 }
 
@@ -67,6 +68,7 @@ impl Router {
             failed: None,
             limits: Limits::default(),
             logs_access: false,
+            #[cfg(feature = "gzip")]
             gzip_bytes_min: None,
         }
     }
@@ -186,32 +188,33 @@ impl Router {
 
     /// Who handles a request, or what is answered when nobody does.
     pub(super) fn route(&self, request: &mut Request) -> Result<Spot, Response> {
-        let is_known = KNOWN.contains(&request.method());
-        let found = self.routes.find(request.path());
-        let Some((route, params)) = found else {
+        let Some((route, params)) = self.routes.find(request.path()) else {
             return match &self.fallback {
                 Some(spot) => Ok(spot.clone()),
                 None if request.target_form() == Form::Asterisk => {
                     Err(allow(204, &KNOWN.join(", ")))
                 }
-                None if !is_known && !self.has(request.method()) => Err(unknown_method()),
+                None if !self.has(request.method()) => Err(unknown_method()),
                 None => Err(said(404, "Not found")),
             };
         };
         if let Some(spot) = route.spot(request.method()) {
             let spot = spot.clone();
-            request.routed(route.names().clone(), params);
+            if !route.names().is_empty() {
+                request.routed(route.names().clone(), params);
+            }
             return Ok(spot);
         }
         match request.method() {
             "OPTIONS" => Err(allow(204, &route.allows())),
-            method if !is_known && !self.has(method) => Err(unknown_method()),
+            method if !self.has(method) => Err(unknown_method()),
             _ => Err(allow(405, &route.allows())),
         }
     }
 
+    /// Whether this is a method that anything has.
     fn has(&self, method: &str) -> bool {
-        self.methods.iter().any(|known| **known == *method)
+        KNOWN.contains(&method) || self.methods.iter().any(|known| **known == *method)
     }
 }
 

@@ -7,7 +7,6 @@
 //!   /files/{*path}            └ files ─ {*path}          a parameter before the rest
 //! ```
 
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::handler::Spot;
@@ -49,7 +48,8 @@ impl Route {
 /// A segment of the tree.
 #[derive(Default)]
 struct Node {
-    names: HashMap<Box<str>, Node>,
+    /// In order: few, and compared in place.
+    names: Vec<(Box<str>, Node)>,
     param: Option<Box<Node>>,
     rest: Option<Rc<Route>>,
     route: Option<Rc<Route>>,
@@ -76,7 +76,7 @@ impl Routes {
             let inner = part.strip_prefix('{').and_then(|part| part.strip_suffix('}'));
             let Some(name) = inner else {
                 assert!(!part.contains(['{', '}']), "a parameter is a whole segment: {path:?}");
-                node = node.names.entry(part.into()).or_default();
+                node = node.child(part);
                 continue;
             };
             let rest = name.strip_prefix('*');
@@ -101,15 +101,27 @@ impl Routes {
     }
 
     /// The route of a path.
-    pub(super) fn find(&self, path: &str) -> Option<(Rc<Route>, Params)> {
+    pub(super) fn find(&self, path: &str) -> Option<(&Rc<Route>, Params)> {
         let start = path.strip_prefix('/').map(|_| 1)?;
         let mut params = Params::default();
         let route = self.root.find(path, start, &mut params, SEGMENTS_MAX)?;
-        Some((route.clone(), params))
+        Some((route, params))
     }
 }
 
 impl Node {
+    /// The segment of this name, made if need be.
+    fn child(&mut self, name: &str) -> &mut Node {
+        let at = match self.names.binary_search_by(|(known, _)| (**known).cmp(name)) {
+            Ok(at) => at,
+            Err(at) => {
+                self.names.insert(at, (name.into(), Node::default()));
+                at
+            }
+        };
+        &mut self.names[at].1
+    }
+
     fn find<'a>(
         &'a self,
         path: &str,
@@ -125,7 +137,8 @@ impl Node {
             let rest = &path[at..];
             let end = at + memchr::memchr(b'/', rest.as_bytes()).unwrap_or(rest.len());
             let segment = &path[at..end];
-            if let Some(node) = self.names.get(segment)
+            let name = self.names.binary_search_by(|(name, _)| (**name).cmp(segment));
+            if let Some((_, node)) = name.ok().map(|at| &self.names[at])
                 && let Some(found) = node.find(path, end + 1, params, depth - 1)
             {
                 return Some(found);

@@ -13,3 +13,4 @@ mod requests;
 mod smuggling;
 mod stop;
 mod support;
+mod weather;

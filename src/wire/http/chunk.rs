@@ -216,8 +216,11 @@ pub fn chunk_head(len: usize) -> ([u8; 18], usize) {
 mod tests {
     use super::*;
 
-    /// The data, what is left behind the body, and its trailers; fed in `pieces`.
-    fn read(pieces: &[&[u8]]) -> Result<Option<(Vec<u8>, Vec<u8>, Vec<u8>)>, RequestError> {
+    /// The data, what is left behind the body, and its trailers.
+    type Read = (Vec<u8>, Vec<u8>, Vec<u8>);
+
+    /// What was read of a body that came in `pieces`, if it was whole.
+    fn read(pieces: &[&[u8]]) -> Result<Option<Read>, RequestError> {
         let (mut body, mut data) = (Chunked::new(), Vec::new());
         for (n, piece) in pieces.iter().enumerate() {
             let mut rest = *piece;

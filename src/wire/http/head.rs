@@ -234,7 +234,8 @@ fn read(
 ) -> Result<Head, RequestError> {
     let bytes = &bytes[..encoded];
     // A lone LF ends a line for some and not for others (RFC 9112, 2.2).
-    if memchr_iter(b'\n', bytes).any(|at| at == 0 || bytes[at - 1] != b'\r') {
+    // Each CR stands before an LF, or it would not have been parsed.
+    if memchr_iter(b'\n', bytes).count() != memchr_iter(b'\r', bytes).count() {
         return Err(RequestError::BareLineFeed);
     }
     let method = request.method.unwrap_or_default();

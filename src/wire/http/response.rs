@@ -2,6 +2,9 @@
 
 use super::head::{BodyLength, Version};
 
+/// What a head usually takes, so that it grows its buffer once.
+const ROOM_BYTES: usize = 256;
+
 /// What the engine itself says in the head of a response; all else is the user's.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseHead<'a> {
@@ -42,6 +45,7 @@ pub struct ResponseHead<'a> {
 /// assert_eq!(out, text.as_bytes());
 /// ```
 pub fn write_head(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
+    out.reserve(ROOM_BYTES);
     match head.status {
         200 => out.extend_from_slice(b"HTTP/1.1 200 OK\r\ndate: "),
         status => {

@@ -70,12 +70,41 @@ fn with_path(target: &[u8], at: usize, form: Form, authority: Option<Range<usize
     Target { form, path: at..end, query, authority }
 }
 
+/// The characters of a registered name (RFC 3986, 3.2.2).
+static NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let is_mark = matches!(
+            byte as u8,
+            b'-' | b'.'
+                | b'_'
+                | b'~'
+                | b'!'
+                | b'$'
+                | b'&'
+                | b'\''
+                | b'('
+                | b')'
+                | b'*'
+                | b'+'
+                | b','
+                | b';'
+                | b'='
+                | b'%'
+        );
+        table[byte] = is_mark || (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    table
+};
+
 /// Whether `text` is a host, with a port or without (RFC 3986, 3.2). User information is refused: it
 /// has no place in requests (RFC 9110, 4.2.4).
 pub(super) fn is_authority(text: &[u8]) -> bool {
     let (host, port) = split_port(text);
     let is_port = |port: &[u8]| port.len() <= 5 && port.iter().all(u8::is_ascii_digit);
-    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(byte);
+    let is_name = |byte: &u8| NAME[usize::from(*byte)];
     let is_host = match host.strip_prefix(b"[") {
         Some(literal) => literal.strip_suffix(b"]").is_some_and(|inner| {
             let is_literal = |byte: &u8| byte.is_ascii_hexdigit() || b":.%v".contains(byte);
