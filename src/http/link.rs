@@ -17,6 +17,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::error::BodyError;
+use super::input::{Cut, Input};
 use super::limits::Limits;
 use crate::clock::Now;
 use crate::error::SendError;
@@ -26,7 +27,7 @@ use crate::memory::slots::Key;
 use crate::memory::wheel::TimerKey;
 use crate::net::{FlushError, Stream};
 use crate::reactor::{Alarm, Expire, Reactor};
-use crate::wire::http::{BodyLength, Chunk, Chunked, Head, RequestError, Step, decode};
+use crate::wire::http::{Head, RequestError};
 
 /// Output that may wait before whoever writes has to wait.
 pub(super) const QUEUED_BYTES_MAX: usize = 256 * 1024;
@@ -45,8 +46,12 @@ pub(super) struct Link {
     task: Cell<Key>,
     input: RefCell<Input>,
     out: RefCell<Vec<u8>>,
+    /// Something that was written did not leave: the connection is gone.
+    lost: Cell<bool>,
     /// Which request is served; a body of an earlier one has nothing to read.
     exchange: Cell<u32>,
+    /// Some of the next head has come, and its time runs.
+    head_begun: Cell<bool>,
     /// The peer waits for a word before it sends the body.
     continue_due: Cell<bool>,
     /// A handler waits for the body.
@@ -59,30 +64,6 @@ pub(super) struct Link {
     expired: Cell<bool>,
     /// The engine stops: what was begun is finished.
     pub(super) draining: Cell<bool>,
-}
-
-/// What was received and is unread.
-#[derive(Default)]
-struct Input {
-    piece: Option<Frame>,
-    at: usize,
-    /// The beginning of a head whose end has not come.
-    partial: Vec<u8>,
-    scanned: usize,
-    body: BodyState,
-    /// Of the current body.
-    body_bytes: u64,
-}
-
-#[derive(Default)]
-enum BodyState {
-    /// So many bytes are left.
-    Left(u64),
-    Chunked(Box<Chunked>),
-    /// Where it ends is unknown.
-    Broken(RequestError),
-    #[default]
-    None,
 }
 
 /// What a wait for a head has come to.
@@ -108,7 +89,9 @@ impl Link {
             task: Cell::new(Key::NONE),
             input: RefCell::default(),
             out: RefCell::default(),
+            lost: Cell::new(false),
             exchange: Cell::new(0),
+            head_begun: Cell::new(false),
             continue_due: Cell::new(false),
             waits_for_body: Cell::new(false),
             work: Cell::new(None),
@@ -138,6 +121,7 @@ impl Link {
     pub(super) fn allow(self: &Rc<Self>, time: Duration) {
         let deadline = self.reactor.now() + time;
         self.deadline.set(deadline);
+        self.expired.set(false);
         if deadline < self.armed.get() {
             self.arm(deadline);
         }
@@ -163,7 +147,10 @@ impl Link {
     pub(super) fn work_on(self: &Rc<Self>) {
         match self.work.get() {
             Some(time) => self.allow(time),
-            None => self.deadline.set(Now::from_nanos(u64::MAX)),
+            None => {
+                self.deadline.set(Now::from_nanos(u64::MAX));
+                self.expired.set(false);
+            }
         }
     }
 
@@ -182,12 +169,16 @@ impl Link {
     /// The next head, once it is whole.
     pub(super) fn poll_head(self: &Rc<Self>, cx: &Context<'_>) -> Poll<Heard> {
         loop {
-            match self.cut_head() {
+            let cut = self.input.borrow_mut().cut_head(&self.limits.head);
+            match cut {
                 Ok(Some((head, bytes))) => return Poll::Ready(Heard::Head(head, bytes)),
                 Ok(None) => {}
                 Err(error) => return Poll::Ready(Heard::Refused(error)),
             }
-            let begun = !self.input.borrow().partial.is_empty();
+            let begun = self.input.borrow().has_begun();
+            if begun && !self.head_begun.replace(true) {
+                self.allow(self.limits.head_time);
+            }
             if self.take_expired() {
                 return Poll::Ready(Heard::Expired { begun });
             }
@@ -195,62 +186,17 @@ impl Link {
                 return Poll::Ready(Heard::Drained);
             }
             match ready!(self.stream.poll_piece(cx)) {
-                Ok(Some(piece)) => {
-                    self.put_piece(piece);
-                    if !begun {
-                        self.allow(self.limits.head_time);
-                    }
-                }
+                Ok(Some(piece)) => self.input.borrow_mut().put(piece),
                 Ok(None) | Err(_) => return Poll::Ready(Heard::Ended),
             }
         }
-    }
-
-    fn put_piece(&self, piece: Frame) {
-        let mut input = self.input.borrow_mut();
-        debug_assert!(input.piece.is_none(), "a piece is used up before the next is read");
-        input.piece = Some(piece);
-        input.at = 0;
-    }
-
-    /// The next head of what was received, if it is whole.
-    fn cut_head(&self) -> Result<Option<(Head, Frame)>, RequestError> {
-        let mut input = self.input.borrow_mut();
-        let input = &mut *input;
-        let Some(piece) = &input.piece else { return Ok(None) };
-        if input.partial.is_empty() {
-            let rest = &piece[input.at..];
-            if let Step::Head(head) = decode(rest, &mut input.scanned, &self.limits.head)? {
-                let bytes = piece.slice(input.at..input.at + head.encoded);
-                input.at += head.encoded;
-                input.begin_body(&head);
-                return Ok(Some((head, bytes)));
-            }
-            input.partial.extend_from_slice(rest);
-            input.piece = None;
-            return Ok(None);
-        }
-        // No more than a head may have: what is behind it stays where it is.
-        let room = self.limits.head.head_bytes_max.saturating_sub(input.partial.len());
-        let take = room.min(piece.len() - input.at);
-        input.partial.extend_from_slice(&piece[input.at..input.at + take]);
-        let Step::Head(head) = decode(&input.partial, &mut input.scanned, &self.limits.head)?
-        else {
-            input.piece = None;
-            return Ok(None);
-        };
-        // The head ends in this piece, or it would have been whole before.
-        input.at += take - (input.partial.len() - head.encoded);
-        let mut bytes = mem::take(&mut input.partial);
-        bytes.truncate(head.encoded);
-        input.begin_body(&head);
-        Ok(Some((head, Frame::from(bytes))))
     }
 
     /// Begins to serve the request of this head; the number of the exchange.
     pub(super) fn begin(&self, head: &Head) -> u32 {
         let exchange = self.exchange.get().wrapping_add(1);
         self.exchange.set(exchange);
+        self.head_begun.set(false);
         self.continue_due.set(head.expects_continue);
         self.waits_for_body.set(false);
         self.expired.set(false);
@@ -284,7 +230,7 @@ impl Link {
             }
             match self.stream.poll_piece(cx) {
                 Poll::Ready(Ok(Some(piece))) => {
-                    self.put_piece(piece);
+                    self.input.borrow_mut().put(piece);
                     if self.waits_for_body.replace(false) {
                         self.work_on();
                     }
@@ -311,12 +257,12 @@ impl Link {
 
     /// How many bytes of the body are left; `None` when its chunks tell.
     pub(super) fn body_left(&self) -> Option<u64> {
-        match &self.input.borrow().body {
-            BodyState::Left(left) => Some(*left),
-            BodyState::None => Some(0),
-            BodyState::Chunked(chunked) => chunked.is_done().then_some(0),
-            BodyState::Broken(_) => None,
-        }
+        self.input.borrow().body_left()
+    }
+
+    /// Whether the body broke the protocol or a limit.
+    pub(super) fn is_broken(&self) -> bool {
+        self.input.borrow().is_broken()
     }
 
     /// Drops what has come of the body.
@@ -332,19 +278,17 @@ impl Link {
 
     /// Calls `look` with the lines of the trailers, when this exchange's body has ended.
     pub(super) fn trailers<R>(&self, exchange: u32, look: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        match &self.input.borrow().body {
-            BodyState::Chunked(chunked) if exchange == self.exchange.get() && chunked.is_done() => {
-                Some(look(chunked.trailers()))
-            }
-            _ => None,
+        if exchange != self.exchange.get() {
+            return None;
         }
+        self.input.borrow().trailers().map(look)
     }
 
     /// Puts what was received and is unread back: somebody else reads the stream from now on.
     pub(super) fn give_back(&self) {
-        let mut input = mem::take(&mut *self.input.borrow_mut());
-        if let Some(piece) = input.piece.take() {
-            self.stream.unread_front(piece.slice(input.at..));
+        let input = mem::take(&mut *self.input.borrow_mut());
+        if let Some(rest) = input.into_rest() {
+            self.stream.unread_front(rest);
         }
     }
 
@@ -358,6 +302,9 @@ impl Link {
 
     /// Writes a payload behind what is there.
     pub(super) fn write(&self, payload: Payload<'_>) -> Result<(), SendError> {
+        if self.lost.get() {
+            return Err(SendError::Closed);
+        }
         if payload.len() <= COPIED_BYTES_MAX {
             self.out.borrow_mut().extend_from_slice(payload.as_ref());
             return Ok(());
@@ -373,6 +320,7 @@ impl Link {
             return Ok(());
         }
         let sent = self.stream.write(&out[..]);
+        self.lost.set(sent.is_err());
         out.clear();
         out.shrink_to(KEPT_BYTES_MAX);
         sent
@@ -389,78 +337,6 @@ impl Link {
     pub(super) fn poll_sent(self: &Rc<Self>, cx: &Context<'_>) -> Poll<Result<(), FlushError>> {
         let _ = self.send(); // why it failed, the flush knows
         self.stream.poll_flushed(cx)
-    }
-}
-
-/// What a look for the body has found.
-enum Cut {
-    Data(Frame),
-    /// Everything was used up.
-    More,
-    End,
-}
-
-impl Input {
-    fn begin_body(&mut self, head: &Head) {
-        self.scanned = 0;
-        self.body_bytes = 0;
-        self.body = match head.body {
-            BodyLength::Bytes(0) => BodyState::None,
-            BodyLength::Bytes(len) => BodyState::Left(len),
-            BodyLength::Chunked => BodyState::Chunked(Box::default()),
-        };
-        if self.piece.as_ref().is_some_and(|piece| piece.len() == self.at) {
-            self.piece = None;
-        }
-    }
-
-    fn cut_body(&mut self, bytes_max: u64) -> Result<Cut, RequestError> {
-        loop {
-            let (used, is_data) = match &mut self.body {
-                BodyState::None | BodyState::Left(0) => return Ok(Cut::End),
-                BodyState::Chunked(chunked) if chunked.is_done() => return Ok(Cut::End),
-                BodyState::Broken(error) => return Err(*error),
-                _ if self.piece.is_none() => return Ok(Cut::More),
-                BodyState::Left(left) => {
-                    let there = self.piece.as_ref().map_or(0, |piece| piece.len() - self.at);
-                    let used = usize::try_from(*left).unwrap_or(usize::MAX).min(there);
-                    *left -= used as u64;
-                    (used, true)
-                }
-                BodyState::Chunked(chunked) => {
-                    let piece = self.piece.as_ref().expect("looked at above");
-                    match chunked.decode(&piece[self.at..]) {
-                        Ok((used, chunk)) => (used, chunk == Chunk::Data),
-                        Err(error) => return Err(self.break_body(error)),
-                    }
-                }
-            };
-            let data = self.take(used);
-            if is_data {
-                self.body_bytes += used as u64;
-                if self.body_bytes > bytes_max {
-                    return Err(self.break_body(RequestError::BodyTooLong));
-                }
-                return Ok(Cut::Data(data.expect("there was a piece")));
-            }
-        }
-    }
-
-    #[cold]
-    fn break_body(&mut self, error: RequestError) -> RequestError {
-        self.body = BodyState::Broken(error);
-        error
-    }
-
-    /// The next `count` bytes of the piece.
-    fn take(&mut self, count: usize) -> Option<Frame> {
-        let piece = self.piece.as_ref()?;
-        let taken = piece.slice(self.at..self.at + count);
-        self.at += count;
-        if self.at == piece.len() {
-            self.piece = None;
-        }
-        Some(taken)
     }
 }
 

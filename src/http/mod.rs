@@ -44,6 +44,7 @@ mod files;
 #[cfg(feature = "gzip")]
 mod gzip;
 mod handler;
+mod input;
 mod limits;
 mod link;
 mod outgoing;

@@ -174,6 +174,9 @@ async fn respond(
     answered: Answered,
 ) -> bool {
     link.skip_body();
+    if link.is_broken() {
+        link.reactor.metrics.http_refused.add(1);
+    }
     let Answered { mut response, closes } = answered;
     if matches!(response.content, Content::Upgrade(_)) && !head.upgrade {
         response = said(426, "Ask for the upgrade that is served here.");

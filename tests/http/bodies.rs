@@ -132,3 +132,15 @@ fn a_large_answer_waits_for_its_reader() {
         assert_eq!(server.metrics().kicked, 0);
     });
 }
+
+#[test]
+fn who_writes_to_a_peer_that_is_gone_hears_of_it() {
+    deadline(|| {
+        let server = start();
+        let mut peer = Peer::of(&server);
+        peer.send("GET /ticks HTTP/1.1\r\nHost: a\r\n\r\n");
+        peer.exactly(1);
+        drop(peer);
+        crate::common::eventually("the writer ends", || server.handle.connections() == 0);
+    });
+}

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use crate::common::deadline;
 use crate::support::start;
 
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 /// Whether a program is there; says loudly when a test has to be skipped.
 fn has(program: &str) -> bool {
     let found = Command::new(program).arg("--version").output().is_ok();

@@ -25,6 +25,25 @@ fn a_head_that_does_not_end_is_refused() {
             std::thread::sleep(Duration::from_millis(1));
         }
         assert_eq!(peer.answer().status, 408);
+        // Nor is what comes right behind a request.
+        let mut peer = Peer::of(&server);
+        peer.send("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTT");
+        assert_eq!((peer.answer().status, peer.answer().status), (200, 408));
+    });
+}
+
+#[test]
+fn an_empty_line_behind_a_body_is_no_head() {
+    deadline(|| {
+        let times = |limits| Limits { head_time: SHORT, idle_time: 3 * SHORT, ..limits };
+        let server = start_with(times);
+        let mut peer = Peer::of(&server);
+        peer.send("POST /length HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi\r\n");
+        assert_eq!(peer.answer().text(), "2 ");
+        std::thread::sleep(2 * SHORT);
+        assert_eq!(peer.get("/").status, 200);
+        peer.send("\r\n");
+        assert!(peer.is_closed());
     });
 }
 

@@ -59,6 +59,14 @@ pub(crate) fn router() -> Router {
             };
             Ok(Response::stream("text/plain", write))
         })
+        .get("/ticks", async |_| {
+            Ok(Response::stream("text/event-stream", async |out| {
+                loop {
+                    out.write("data: tick\n\n").await?;
+                    sleep(Duration::from_millis(2)).await;
+                }
+            }))
+        })
         .get("/large", async |_| Ok(Response::bytes("text/plain", vec![b'x'; 8 << 20])))
         .get("/rooms/{room}/users/{user}", async |request| {
             let part = |name| request.param(name).unwrap_or_default().into_owned();

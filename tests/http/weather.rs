@@ -57,7 +57,7 @@ fn a_conversation_survives_any_weather() {
                 let size = 1 + skyring::random() as usize % 300;
                 for part in wire.as_bytes().chunks(size) {
                     stream.write(part)?;
-                    if skyring::random() % 4 == 0 {
+                    if skyring::random().is_multiple_of(4) {
                         sleep(std::time::Duration::from_millis(1)).await;
                     }
                 }

@@ -16,6 +16,8 @@ const EXTENSION_BYTES_MAX: u32 = 256;
 const EXTENSIONS_BYTES_MAX: u32 = 16 * 1024;
 /// Bytes of all trailer fields.
 const TRAILERS_BYTES_MAX: usize = 4 * 1024;
+/// What says how a message is framed and whom it is for comes before it (RFC 9110, 6.5.1).
+const FRAMING: [&str; 3] = ["content-length", "transfer-encoding", "host"];
 /// Trailer fields.
 const TRAILERS_MAX: usize = 32;
 
@@ -169,7 +171,8 @@ impl Chunked {
         }
         let colon = memchr::memchr(b':', line).ok_or(RequestError::BadTrailer)?;
         let name = std::str::from_utf8(&line[..colon]).unwrap_or_default();
-        if !is_field_name(name) || !is_field_value(&line[colon + 1..]) {
+        let is_framing = FRAMING.iter().any(|framing| name.eq_ignore_ascii_case(framing));
+        if is_framing || !is_field_name(name) || !is_field_value(&line[colon + 1..]) {
             return Err(RequestError::BadTrailer);
         }
         self.trailers.extend_from_slice(b"\r\n");
@@ -186,8 +189,7 @@ impl Chunked {
         self.state == State::Done
     }
 
-    /// The lines of the trailer fields, for [`Fields`](super::Fields). They are no header fields: a
-    /// length or a host in them means nothing (RFC 9110, 6.5.1).
+    /// The lines of the trailer fields, for [`Fields`](super::Fields).
     pub fn trailers(&self) -> &[u8] {
         &self.trailers[..self.line_start]
     }
@@ -285,6 +287,7 @@ mod tests {
             (b"0\r\nno colon\r\n", RequestError::BadTrailer),
             (b"0\r\n folded: 1\r\n", RequestError::BadTrailer),
             (b"0\r\na : 1\r\n", RequestError::BadTrailer),
+            (b"0\r\ncontent-LENGTH: 1\r\n", RequestError::BadTrailer),
             (b"0\r\na: 1\n\r\n", RequestError::BadTrailer),
             (b"0\r\na: \rb\r\n", RequestError::BadTrailer),
         ];

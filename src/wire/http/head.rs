@@ -125,7 +125,7 @@ pub enum Step {
     Partial,
 }
 
-/// Reads the head at the front of `bytes`. Empty lines before it are skipped, as part of it.
+/// Reads the head at the front of `bytes`. An empty line before it is skipped, as part of it.
 ///
 /// `scanned` belongs to the caller: 0 for a new head, then what the call before has left. While no
 /// line has ended since then nothing is parsed.
@@ -139,6 +139,10 @@ pub fn decode(
 ) -> Result<Step, RequestError> {
     let max = limits.head_bytes_max.min(u16::MAX.into());
     let shown = &bytes[..bytes.len().min(max)];
+    // One empty line may be left of the request before (RFC 9112, 2.2), no more.
+    if shown.starts_with(b"\r\n\r\n") {
+        return Err(RequestError::BadRequestLine);
+    }
     // Whole lines only: what is said of them does not depend on how they were cut on their way.
     let lines = memrchr(b'\n', shown).map_or(0, |at| at + 1);
     let is_new = lines > *scanned;

@@ -198,5 +198,6 @@ fn the_last_allowed_head_passes_and_the_next_is_refused() {
         |count: usize| format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "a:\r\n".repeat(count));
     assert!(is_whole(&many(2)));
     assert_eq!(verdict(&many(3)), Err(RequestError::TooManyFields));
-    assert_eq!(verdict(&"\r\n".repeat(60)), Err(RequestError::TargetTooLong), "nothing but ends");
+    assert!(is_whole(&format!("\r\n{}", target(1))), "an empty line");
+    assert_eq!(verdict("\r\n\r\n"), Err(RequestError::BadRequestLine), "two of them");
 }
