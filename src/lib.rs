@@ -67,20 +67,24 @@
 //! |---|---|
 //! | starting and stopping, on which cores, hooks at the start | [`Engine`], [`Handle`], [`Stopper`] |
 //! | a client for each connection, framed | [`Gate`], [`Agent`], [`Client`], [`Frame`] |
+//! | gates the long way, clients of any service | [`GateServer`], [`GateEvent`], [`GateCommand`], [`Frames`], [`ClientId`], and docs/GATE.md |
 //! | messages, calls, names, groups, supervision | [`service`] |
 //! | typed requests of JSON | [`requests`] |
 //! | HTTP servers | [`http`] |
 //! | sockets in any task: TCP, Unix, datagrams | [`net`] |
+//! | login, and sessions that outlive connections | [`loginserver`], [`msgserver`], [`login`] |
 //! | framing by hand, and framings of your own | [`wire`], [`wire::Codec`], [`net::Framed`], and docs/CODECS.md |
 //! | JSON messages | [`json`] |
 //! | tasks and time | [`spawn`], [`sleep`], [`within`](fn@within), [`stopping`]; [`blocking`](fn@blocking) for what blocks |
+//! | who may do how much: connections, rates, bans, proxies | [`limit`], [`GateBuilder`], and docs/LIMITS.md |
 //! | knobs, from the program or the environment | [`config`], and docs/TUNING.md |
 //! | what a core does | [`Metrics`], by [`Handle::metrics_by_core`] |
 //! | a server in bad weather, by seed | [`sim`] |
 //! | whether this machine can run it | [`doctor`] |
 //!
-//! docs/SERVICES.md teaches services from the beginning, docs/SKYNET.md maps Skynet's words, and
-//! docs/ARCHITECTURE.md says how all of it works and why.
+//! docs/SERVICES.md teaches services from the beginning, docs/GATE.md gates, watchdogs and agents,
+//! docs/LOGIN.md login and resume. docs/SKYNET.md maps Skynet's words, docs/TUTORIAL.md has its
+//! tutorial's listings, and docs/ARCHITECTURE.md says how all of it works and why.
 //!
 //! Other threads start and stop the engine, read its metrics, send to services
 //! ([`Address::send`]) and answer them ([`Reply::send`]). Everything else runs on a core: in a hook
@@ -100,8 +104,15 @@ pub mod http;
 #[cfg(feature = "json")]
 pub mod json;
 pub mod limit;
+#[cfg(feature = "login")]
+pub mod login;
+#[cfg(feature = "login")]
+pub mod loginserver;
 mod memory;
+#[cfg(feature = "login")]
+pub mod msgserver;
 pub mod net;
+mod network;
 pub mod prelude;
 mod reactor;
 #[cfg(feature = "json")]
@@ -127,8 +138,8 @@ pub use reactor::engine::{Engine, Handle, Stopper};
 pub use reactor::fabric::FabricQueue;
 pub use reactor::shared::Core;
 pub use reactor::{
-    Elapsed, JoinError, JoinHandle, Metrics, Sleep, Within, ban, now, random, sleep, spawn,
-    stopping, unban, within,
+    Elapsed, JoinError, JoinHandle, Metrics, Sleep, Within, ban, now, random, random_bytes, sleep,
+    spawn, stopping, unban, within,
 };
 pub use service::{Address, Context, Local, Reply, Service, Undelivered};
 pub use wire::{Framing, LengthPrefix};
@@ -142,8 +153,18 @@ mod pages {
     struct Services;
     #[doc = include_str!("../docs/CODECS.md")]
     struct Codecs;
+    #[doc = include_str!("../docs/GATE.md")]
+    struct Gates;
+    #[doc = include_str!("../docs/LIMITS.md")]
+    struct Limits;
+    #[cfg(feature = "login")]
+    #[doc = include_str!("../docs/LOGIN.md")]
+    struct Login;
     #[doc = include_str!("../docs/SKYNET.md")]
     struct Skynet;
+    #[cfg(feature = "json")]
+    #[doc = include_str!("../docs/TUTORIAL.md")]
+    struct Tutorial;
     #[cfg(feature = "servers")]
     #[doc = include_str!("../docs/REQUESTS.md")]
     struct Requests;

@@ -5,6 +5,7 @@
 
 pub use crate::service::{self, Address, Context, Reply, Service};
 pub use crate::{
-    Agent, Backlog, Client, ClientId, Config, Disconnect, Engine, Error, Frame, Framing, Gate,
-    Handle, LengthPrefix, Local, Result, Within, sleep, spawn, stopping, within,
+    Agent, Backlog, Client, ClientId, Config, Disconnect, Engine, Error, Frame, Frames, Framing,
+    Gate, GateContext, GateServer, Handle, LengthPrefix, Local, Result, Within, sleep, spawn,
+    stopping, within,
 };

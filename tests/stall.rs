@@ -54,12 +54,12 @@ mod hall {
     }
 }
 
-/// Serves clients by agents that loop until `go_on`, and tells the ids of the clients.
+/// Serves clients by agents that loop until `go_on`, and tells the agents' addresses.
 fn looping(go_on: &Arc<AtomicBool>) -> (Gate, Receiver<String>) {
     let (sender, ids) = sync_channel(64);
     let go_on = go_on.clone();
-    let gate = Gate::framed(LengthPrefix::U16).agent(move |client| {
-        sender.send(client.id().to_string()).expect("the test reads it");
+    let gate = Gate::framed(LengthPrefix::U16).agent_with(move |_, local: Local<()>| {
+        sender.send(format!("{:#}", local.address().id())).expect("the test reads it");
         hall::Loops { go_on: go_on.clone(), rounds: Vec::new() }
     });
     (gate, ids)
@@ -266,24 +266,27 @@ fn gauges_say_how_things_stand_and_go_down_again() {
         let _turn = alone();
         let engine = Engine::new(config().cores(2)).gate("127.0.0.1:0", echo(LengthPrefix::U16));
         let server = Server::of(engine);
+        (0..8).for_each(|_| server.is_well()); // until both cores have begun
+        server.settle();
         let idle = server.metrics();
-        assert_eq!((idle.residents, idle.tasks), (2, 0), "a listener a core");
+        assert_eq!(idle.residents, 2, "a listener a core");
         let mut streams: Vec<_> = (0..6).map(|_| server.connect()).collect();
         streams.iter_mut().for_each(|stream| {
             send(stream);
             read_u16(stream).expect("answered");
         });
         let busy = server.metrics();
-        assert_eq!((busy.residents, busy.tasks), (8, 6), "an agent a connection");
+        assert_eq!((busy.residents, busy.tasks), (8, idle.tasks + 6), "an agent a connection");
+        assert_eq!(busy.services, idle.services + 6, "each a service");
         let by_core = server.handle.metrics_by_core();
         assert_eq!(by_core.len(), 2);
-        assert_eq!(by_core.iter().map(|core| core.tasks).sum::<u64>(), 6);
-        assert_eq!(by_core.iter().map(|core| core.accepted).sum::<u64>(), 6);
+        assert_eq!(by_core.iter().map(|core| core.tasks).sum::<u64>(), busy.tasks);
+        assert_eq!(by_core.iter().map(|core| core.accepted).sum::<u64>(), idle.accepted + 6);
         drop(streams);
         server.settle();
         eventually("all is as before", || {
             let now = server.metrics();
-            (now.residents, now.tasks, now.lent_blocks) == (2, 0, 0)
+            (now.residents, now.tasks, now.lent_blocks) == (2, idle.tasks, 0)
         });
         server.stop();
     });

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use crate::limit::RetryAfter;
+use crate::limit::{Refusal, RetryAfter};
 use crate::wire::FrameError;
 
 /// Why no more frames come from a client.
@@ -33,6 +33,18 @@ impl Disconnect {
     /// Whether the client is gone in order: nothing broke, and it did nothing wrong.
     pub fn is_orderly(&self) -> bool {
         matches!(self, Disconnect::Ended | Disconnect::Closed | Disconnect::Stopping)
+    }
+
+    /// Why the client is sent away, if it is the engine that does so.
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Disconnect::Malformed(error) => Some(Refusal::Malformed(*error)),
+            Disconnect::TooFast(retry) => Some(Refusal::TooFast(*retry)),
+            Disconnect::Silent => Some(Refusal::Silent),
+            Disconnect::Abandoned => Some(Refusal::Abandoned),
+            Disconnect::Stopping => Some(Refusal::Stopping),
+            Disconnect::Ended | Disconnect::Failed(_) | Disconnect::Closed => None,
+        }
     }
 
     /// The same, for a second listener.

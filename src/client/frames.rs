@@ -25,8 +25,11 @@ pub struct Frames {
 }
 
 impl Frames {
-    pub(crate) fn new(client: &Client, batch: Batch) -> Frames {
-        Frames { session: client.session().clone(), batch }
+    /// The frames that a client has for its service, see [`Session::has_batch`].
+    #[inline]
+    pub(crate) fn of(client: &Client) -> Frames {
+        let session = client.session();
+        Frames { session: session.clone(), batch: session.next_batch() }
     }
 
     /// The next frame; `None` after the last. It waits only when this service has had its share of

@@ -6,7 +6,8 @@ use std::rc::Rc;
 use super::id::ClientId;
 use super::session::Session;
 use crate::driver::operation::SocketAddress;
-use crate::error::Result;
+use crate::error;
+use crate::limit::{Refusal, RetryAfter};
 use crate::memory::chain::Payload;
 use crate::wire::Envelope;
 
@@ -32,11 +33,48 @@ impl Client {
     /// (its connection is closed), the connection is closed, or the payload is no frame of this
     /// framing.
     #[inline]
-    pub fn send<'a>(&self, payload: impl Into<Payload<'a>>) -> Result<()> {
+    pub fn send<'a>(&self, payload: impl Into<Payload<'a>>) -> error::Result<()> {
         let payload = payload.into();
         let mut envelope = Envelope::EMPTY;
-        self.0.framing.encode_in(&mut envelope, payload.as_ref())?;
+        self.0.framing().encode_in(&mut envelope, payload.as_ref())?;
         Ok(self.0.connection.write(envelope.head(), payload, envelope.tail())?)
+    }
+
+    /// Charges the client for a request that costs more than others: takes `cost` tokens of what
+    /// `SKYRING_RATE` and `SKYRING_BURST` allow it, and of what `SKYRING_RATE_PER_IP` and
+    /// `SKYRING_BURST_PER_IP` allow its address over all cores. Each frame has cost one already.
+    ///
+    /// ```
+    /// use skyring::prelude::*;
+    ///
+    /// struct Library;
+    /// impl Agent for Library {
+    ///     async fn frame(&mut self, client: &Client, frame: Frame) -> Result<()> {
+    ///         if frame.starts_with(b"SEARCH ")
+    ///             && let Err(retry) = client.charge(9)
+    ///         {
+    ///             return client.send(format!("rate limit exceeded: {retry}"));
+    ///         }
+    ///         client.send(frame)
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// There are not so many now: nothing is taken, it is counted (`charges_refused`), and what
+    /// becomes of the request is the caller's to say. Never where no rate is set.
+    pub fn charge(&self, cost: u32) -> Result<(), RetryAfter> {
+        let taken = self.0.take_pace(cost);
+        if taken.is_err() {
+            self.0.connection.reactor.metrics.charges_refused.add(1);
+        }
+        taken
+    }
+
+    /// Sends the client away: nobody serves it.
+    pub(crate) fn abandon(&self) {
+        self.0.send_away(Refusal::Abandoned);
+        self.close();
     }
 
     /// Turns reads on: an accepted client is parked until somebody says so, and what it sends

@@ -32,12 +32,18 @@ impl Pace {
         Some(Box::new(Pace { own, network, shared: shared.clone() }))
     }
 
-    /// One more request.
+    /// One more request, which costs so much of both rates.
     ///
     /// # Errors
-    /// It is one too many.
-    pub(super) fn take(&self, now: Now) -> Result<(), RetryAfter> {
-        self.own.borrow_mut().take(now, 1)?;
-        self.network.as_ref().map_or(Ok(()), |network| self.shared.rates.take(network, now, 1))
+    /// It is one too many; nothing is taken of either.
+    pub(super) fn take(&self, now: Now, cost: u32) -> Result<(), RetryAfter> {
+        let mut own = self.own.borrow_mut();
+        let mut after = *own;
+        after.take(now, cost)?;
+        if let Some(network) = &self.network {
+            self.shared.rates.take(network, now, cost)?;
+        }
+        *own = after;
+        Ok(())
     }
 }

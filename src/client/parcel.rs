@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::id::ClientId;
 use super::session::{Farewell, Luggage, Session};
 use crate::net::connection::{Connection, Departure};
 use crate::reactor::Reactor;
@@ -26,6 +27,11 @@ impl Session {
 }
 
 impl Parcel {
+    /// Whose it is.
+    pub(crate) fn id(&self) -> ClientId {
+        self.luggage.id
+    }
+
     /// The client's session on this core. It belongs to nobody yet.
     pub(crate) fn unpack(self, reactor: &Rc<Reactor>) -> Rc<Session> {
         let connection = Connection::arrive(reactor, self.departure);

@@ -1,9 +1,9 @@
 //! A session: one client's connection with its framing, and what its service is yet to hear of it.
 
+mod handing;
 mod hearing;
 
 use std::cell::{Cell, RefCell};
-use std::mem;
 use std::rc::{Rc, Weak};
 
 use super::Hub;
@@ -11,20 +11,19 @@ use super::disconnect::Disconnect;
 use super::id::ClientId;
 use super::pace::Pace;
 use super::unread::{Cutting, Unread};
-use crate::limit::RetryAfter;
+use crate::limit::{Refusal, RetryAfter};
 use crate::memory::frame::Frame;
 use crate::net::connection::{Connection, Departure};
-use crate::net::cutter::Cutter;
 use crate::net::output::Backlog;
 use crate::reactor::Alarm;
 use crate::wire::Framing;
 
-/// What a service hears of a client, in this order.
+pub(super) use self::handing::Luggage;
+
+/// What a service hears of a client beside frames. Those come after the first, and before the last.
 pub(crate) enum News {
     /// It is the service's from now on.
     Connected,
-    /// Frames have come.
-    Frames(Batch),
     Backlog(Backlog),
     /// The last.
     Disconnected(Disconnect),
@@ -49,7 +48,6 @@ type Packed = Box<dyn FnOnce(Departure)>;
 pub(crate) struct Session {
     pub(crate) connection: Rc<Connection>,
     pub(crate) id: ClientId,
-    pub(crate) framing: Framing,
     unread: RefCell<Unread>,
     /// Whose it is. Taken out for the length of a statement.
     hub: Cell<Option<Rc<dyn Hub>>>,
@@ -81,6 +79,8 @@ struct Marks {
     leaving: Cell<bool>,
     /// Something of `rare` waits to be told.
     has_rare_news: Cell<bool>,
+    /// What came before reads are turned on waits: a proxy's header had it come.
+    held: Cell<bool>,
 }
 
 #[derive(Default)]
@@ -91,17 +91,8 @@ struct Rare {
     end: Option<Disconnect>,
     farewell: Option<Farewell>,
     packed: Option<Packed>,
-}
-
-/// What a session takes along to another core, beside its connection.
-pub(super) struct Luggage {
-    id: ClientId,
-    framing: Framing,
-    cutter: Cutter,
-    waiting: Vec<u8>,
-    end: Option<Disconnect>,
-    greeted: bool,
-    pace: Option<Box<Pace>>,
+    /// To whom it goes instead.
+    redirection: Option<u64>,
 }
 
 impl Session {
@@ -111,37 +102,20 @@ impl Session {
         let id = ClientId::new(reactor.shared.engine, reactor.index, connection.key());
         let unread = Unread::new(framing, reactor.settings.frame_bytes_max);
         let pace = Pace::of(&connection);
-        let session = Session::build(connection, id, framing, unread, pace);
+        let session = Session::build(connection, id, unread, pace);
         session.watch_handshake();
-        session
-    }
-
-    /// The session of a client that came from another core.
-    pub(super) fn adopt(connection: Rc<Connection>, luggage: Luggage) -> Rc<Session> {
-        let Luggage { id, framing, cutter, waiting, end, greeted, pace } = luggage;
-        let unread = Unread::unpack(cutter, waiting);
-        let session = Session::build(connection, id, framing, unread, pace);
-        session.marks.greeted.set(greeted);
-        if !greeted {
-            session.watch_handshake();
-        }
-        if let Some(why) = end {
-            session.end(why);
-        }
         session
     }
 
     fn build(
         connection: Rc<Connection>,
         id: ClientId,
-        framing: Framing,
         unread: Unread,
         pace: Option<Box<Pace>>,
     ) -> Rc<Session> {
         let session = Rc::new(Session {
             connection: connection.clone(),
             id,
-            framing,
             unread: RefCell::new(unread),
             hub: Cell::new(None),
             place: Cell::new(0),
@@ -164,30 +138,35 @@ impl Session {
         }
     }
 
+    /// How its frames are cut, and those that are sent are put together.
+    #[inline]
+    pub(crate) fn framing(&self) -> Framing {
+        self.unread.borrow().framing()
+    }
+
     /// Turns reads on.
-    pub(crate) fn open(&self) {
+    pub(crate) fn open(self: &Rc<Self>) {
         if !self.marks.ended.get() && !self.marks.leaving.get() && !self.is_full() {
             self.connection.resume();
         }
+        if self.marks.held.replace(false) {
+            self.announce();
+        }
     }
 
-    /// Gives the client to a service. `false` when that has ended; then the client stays whose it
-    /// was. What waits goes along.
-    pub(crate) fn give_to(self: &Rc<Self>, hub: &Rc<dyn Hub>) -> bool {
-        if self.is_of(hub.number()) {
-            return true;
+    /// Has what was received behind a proxy's header wait until reads are turned on, with what the
+    /// kernel may still bring. Nobody has the client yet.
+    pub(crate) fn hold(&self, rest: Frame) {
+        self.marks.held.set(true);
+        if !rest.is_empty() {
+            self.unread.borrow_mut().push(rest);
         }
-        let before = self.place.get();
-        if !hub.enter(self) {
-            return false;
-        }
-        let place = self.place.replace(before);
-        self.leave_hub();
-        self.place.set(place);
-        self.hub.set(Some(hub.clone()));
-        self.marks.is_new.set(true);
-        self.announce();
-        true
+    }
+
+    /// Whether bytes wait that the service may have.
+    #[inline]
+    fn has_unread(&self) -> bool {
+        self.unread.borrow().bytes() > 0 && !self.marks.held.get()
     }
 
     /// A look at whose it is.
@@ -227,38 +206,18 @@ impl Session {
         result
     }
 
-    /// Has `farewell` told when the client is gone, whose ever it is by then.
-    pub(crate) fn on_farewell(&self, farewell: Farewell) {
-        let before = self.with_rare(|rare| rare.farewell.replace(farewell));
-        drop(before);
-    }
-
-    pub(crate) fn take_farewell(&self) -> Option<Farewell> {
-        self.with_rare(|rare| rare.farewell.take())
-    }
-
-    /// Whether somebody else hears of the end, too.
-    pub(crate) fn has_farewell(&self) -> bool {
-        self.with_rare(|rare| rare.farewell.is_some())
-    }
-
-    fn say_farewell(&self, why: Disconnect) {
-        if let Some(farewell) = self.take_farewell() {
-            farewell(self.id, why);
-        }
-    }
-
-    /// Whether no service will hear of it any more, or none of this core.
-    pub(crate) fn is_gone(&self) -> bool {
-        self.marks.leaving.get()
-            || self.marks.ended.get() && self.with_rare(|rare| rare.end.is_none())
+    /// As [`Session::with_rare`], when there is any.
+    fn if_rare<R>(&self, body: impl FnOnce(&mut Rare) -> Option<R>) -> Option<R> {
+        let mut rare = self.rare.take()?;
+        let result = body(&mut rare);
+        self.rare.set(Some(rare));
+        result
     }
 
     /// Tells the hub once that something waits.
     fn announce(self: &Rc<Self>) {
         let marks = &self.marks;
-        let has_news =
-            marks.is_new.get() || self.unread.borrow().bytes() > 0 || marks.has_rare_news.get();
+        let has_news = marks.is_new.get() || self.has_unread() || marks.has_rare_news.get();
         if !has_news || marks.told.get() || marks.reading.get() {
             return;
         }
@@ -270,26 +229,33 @@ impl Session {
         }
     }
 
-    /// What the service is to hear next; asked by the hub that was told. If there is more, it is
-    /// told again by [`Session::settle`].
-    pub(crate) fn next(&self) -> Option<News> {
+    /// Whether frames are what the service is to hear of next; asked by the hub that was told. If
+    /// there is more, it is told again by [`Session::settle`].
+    #[inline]
+    pub(crate) fn has_batch(&self) -> bool {
         self.marks.told.set(false);
+        !self.marks.is_new.get() && !self.marks.reading.get() && self.has_unread()
+    }
+
+    /// The frames that have come.
+    #[inline]
+    pub(super) fn next_batch(&self) -> Batch {
+        self.marks.reading.set(true);
+        Batch { owner: self.owner.get(), until: self.unread.borrow().received() }
+    }
+
+    /// What else the service is to hear next.
+    pub(crate) fn next(&self) -> Option<News> {
         if self.marks.is_new.replace(false) {
             return Some(News::Connected);
         }
         if self.marks.reading.get() {
             return None; // its frames are still out: told again when they are not
         }
-        let unread = self.unread.borrow();
-        if unread.bytes() > 0 {
-            self.marks.reading.set(true);
-            return Some(News::Frames(Batch { owner: self.owner.get(), until: unread.received() }));
-        }
-        drop(unread);
         if !self.marks.has_rare_news.get() {
             return None;
         }
-        self.with_rare(|rare| {
+        self.if_rare(|rare| {
             self.marks.has_rare_news.set(rare.backlog.is_some() && rare.end.is_some());
             let backlog = rare.backlog.take().map(News::Backlog);
             backlog.or_else(|| rare.end.take().map(News::Disconnected))
@@ -333,7 +299,7 @@ impl Session {
             };
             self.marks.greeted.set(true);
             metrics.frames_joined.add(u64::from(joined));
-            if let Err(retry) = self.take_pace() {
+            if let Err(retry) = self.take_pace(1) {
                 metrics.too_fast.add(1);
                 metrics.frames_undelivered.add(1);
                 self.refuse(Disconnect::TooFast(retry));
@@ -344,10 +310,11 @@ impl Session {
         }
     }
 
+    /// Takes so many tokens of the client's rate and of its address's; all or none.
     #[inline]
-    fn take_pace(&self) -> Result<(), RetryAfter> {
+    pub(super) fn take_pace(&self, cost: u32) -> Result<(), RetryAfter> {
         let Some(pace) = self.pace.take() else { return Ok(()) };
-        let taken = pace.take(self.connection.reactor.now());
+        let taken = pace.take(self.connection.reactor.now(), cost);
         self.pace.set(Some(pace));
         taken
     }
@@ -415,35 +382,26 @@ impl Session {
     /// The service has heard the end, or has ended itself: the connection goes, after what is
     /// queued has left.
     pub(crate) fn close(self: &Rc<Self>, why: Disconnect) {
+        if let Some(refusal) = why.refusal() {
+            self.send_away(refusal);
+        }
         self.marks.ended.set(true);
         self.marks.has_rare_news.set(false);
-        self.with_rare(|rare| rare.end = None);
+        self.if_rare(|rare| rare.end.take());
         self.drop_unread();
         self.leave_hub();
         self.connection.close();
         self.say_farewell(why);
     }
 
-    /// Frees the connection of this core, and calls `packed` when it is; not if it ends meanwhile.
-    pub(super) fn begin_leaving(self: &Rc<Self>, packed: Packed) {
-        self.marks.leaving.set(true);
-        self.leave_hub();
-        self.with_rare(|rare| rare.packed = Some(packed));
-        self.connection.leave_core();
-    }
-
-    /// What goes along with the connection.
-    pub(super) fn take_luggage(&self) -> Luggage {
-        let fresh = Unread::new(self.framing, 0);
-        let (cutter, waiting) = mem::replace(&mut *self.unread.borrow_mut(), fresh).pack();
-        Luggage {
-            id: self.id,
-            framing: self.framing,
-            cutter,
-            waiting,
-            end: self.with_rare(|rare| rare.end.take()),
-            greeted: self.marks.greeted.get(),
-            pace: self.pace.take(),
+    /// The last words for a client that is sent away, and the counts that nobody else keeps.
+    #[cold]
+    pub(super) fn send_away(&self, refusal: Refusal) {
+        let metrics = &self.connection.reactor.metrics;
+        if self.connection.is_open() {
+            metrics.abandoned.add(u64::from(refusal == Refusal::Abandoned));
+            metrics.stopped.add(u64::from(refusal == Refusal::Stopping));
         }
+        self.connection.last_words(refusal);
     }
 }

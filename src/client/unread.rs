@@ -59,6 +59,11 @@ impl Unread {
         (self.cutter, bytes)
     }
 
+    #[inline]
+    pub(super) fn framing(&self) -> Framing {
+        self.cutter.framing()
+    }
+
     /// How many bytes wait.
     #[inline]
     pub(super) fn bytes(&self) -> usize {

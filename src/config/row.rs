@@ -2,7 +2,7 @@
 
 use super::error::ConfigError;
 use super::table::Row;
-use super::value::{Kind, Profile, Value};
+use super::value::{Kind, NETWORKS_MAX, Profile, Value};
 
 impl Row {
     /// Reads a value and checks it against the range.
@@ -25,6 +25,7 @@ impl Row {
                 return cores.check().map_err(|reason| self.unreadable(&self.print(value), reason));
             }
             Value::Share(super::Share::Percent(percent)) => *percent <= 100,
+            Value::Networks(networks) => networks.len() <= NETWORKS_MAX,
             Value::Share(_) | Value::Switch(_) | Value::Profile(_) => true,
         };
         if fits {
@@ -69,6 +70,9 @@ impl Row {
             (Kind::Switch, _) => "on, off".into(),
             (Kind::Cores, _) => "auto, 1 to 1024, or a list as 0,2-3".into(),
             (Kind::Share, _) => "0% to 100%, or a number of blocks".into(),
+            (Kind::Networks, _) => {
+                format!("none, or up to {NETWORKS_MAX} networks as 10.0.0.0/8,::1")
+            }
             (Kind::Profile, _) => Profile::ALL.map(Profile::name).join(", "),
             (Kind::Count | Kind::Power | Kind::Bytes | Kind::Time, None) => "any".into(),
         };

@@ -13,6 +13,7 @@ use super::cores::Cores;
 use super::take::{Ground, Take};
 use super::value::{Kind, Profile, Share, Value};
 use super::{Config, Source};
+use crate::network::Network;
 
 /// One row of the table, its texts read.
 #[derive(Debug)]
@@ -258,6 +259,14 @@ knobs! {
         Count: "networks" ["1" to "100000"],
         default: "10000",
         when: "Raise for published lists; a change takes time for each ban that stands.",
+    }
+    /// Proxies that say whose connections they bring: one from these networks must begin with a PROXY
+    /// header (version 1 or 2), within `SKYRING_HANDSHAKE`, or 5s. Its client's address then counts in
+    /// every limit. One from elsewhere is never read so. For gates; one may have a list of its own.
+    proxies(impl Into<Vec<Network>> as Vec<Network>) -> Vec<Network> {
+        Networks: "networks",
+        default: "none",
+        when: "Set it to the load balancers in front, and to nobody else: who is in it can be anybody.",
     }
     /// Connections that wait in the kernel to be accepted, for each listener; at most
     /// `net.core.somaxconn`.

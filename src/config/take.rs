@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::cores::{Cores, REACTORS_MAX};
 use super::host::Host;
 use super::value::{Profile, Value};
+use crate::network::Network;
 
 /// What a value is taken on: the machine, and the values that others depend on.
 pub(super) struct Ground<'a> {
@@ -36,6 +37,7 @@ takes! {
     bool: Value::Switch(on) => *on;
     Duration: Value::Number(n) => Duration::from_nanos(*n);
     Profile: Value::Profile(profile) => *profile;
+    Vec<Network>: Value::Networks(networks) => networks.clone();
 }
 
 impl Take for u32 {

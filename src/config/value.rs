@@ -5,6 +5,7 @@
 //! | count | `1024` | `1024` |
 //! | bytes | `65536`, `64k`, `64kib`, `1m`, `1g` (1024 each) | the largest unit that divides |
 //! | time | `200us`, `5ms`, `10s`, `2min`, `1h`, `0` | the largest unit that divides |
+//! | networks | `10.0.0.0/8,::1`, `none` | the same |
 //! | switch | `on`, `off`, `true`, `false`, `yes`, `no`, `1`, `0` | `on`, `off` |
 //!
 //! Letters may be large or small, spaces around a value are dropped, fractions are refused: one
@@ -15,6 +16,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::cores::Cores;
+use crate::network::Network;
 
 /// What a knob holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +35,8 @@ pub(crate) enum Kind {
     Cores,
     /// A part of the pool's blocks.
     Share,
+    /// Networks, between commas.
+    Networks,
     /// A set of defaults.
     Profile,
 }
@@ -44,6 +48,7 @@ pub(crate) enum Value {
     Switch(bool),
     Cores(Cores),
     Share(Share),
+    Networks(Vec<Network>),
     Profile(Profile),
 }
 
@@ -115,6 +120,7 @@ impl Kind {
             Self::Switch => switch(&text).map(Value::Switch),
             Self::Cores => text.parse().map(Value::Cores),
             Self::Share => text.parse().map(Value::Share),
+            Self::Networks => networks(&text).map(Value::Networks),
             Self::Profile => text.parse().map(Value::Profile),
         }
     }
@@ -128,6 +134,10 @@ impl Kind {
             Value::Switch(on) => if *on { "on" } else { "off" }.to_owned(),
             Value::Cores(cores) => cores.to_string(),
             Value::Share(share) => share.to_string(),
+            Value::Networks(networks) if networks.is_empty() => NO_NETWORKS.to_owned(),
+            Value::Networks(networks) => {
+                networks.iter().map(Network::to_string).collect::<Vec<_>>().join(",")
+            }
             Value::Profile(profile) => profile.to_string(),
         }
     }
@@ -202,6 +212,19 @@ fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
+/// The word for an empty list.
+const NO_NETWORKS: &str = "none";
+/// Networks of one list; each connection is compared with them.
+pub(super) const NETWORKS_MAX: usize = 1000;
+
+fn networks(text: &str) -> Result<Vec<Network>, String> {
+    if text.is_empty() || text == NO_NETWORKS {
+        return Ok(Vec::new());
+    }
+    let read = |part: &str| part.parse::<Network>().map_err(|error| error.to_string());
+    text.split(',').map(read).collect()
+}
+
 impl FromStr for Share {
     type Err = String;
 
@@ -265,6 +288,7 @@ values! {
     bool => |on| Self::Switch(on);
     Cores => |cores| Self::Cores(cores);
     Share => |share| Self::Share(share);
+    Vec<Network> => |networks| Self::Networks(networks);
     Profile => |profile| Self::Profile(profile);
     // Nanoseconds in 64 bits last for 584 years; every range ends long before.
     Duration => |span| Self::Number(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX));
@@ -363,6 +387,7 @@ mod tests {
             (Kind::Switch, vec!["on", "off"]),
             (Kind::Cores, vec!["auto", "2", "0-0", "0-3"]),
             (Kind::Share, vec!["0%", "50%", "128"]),
+            (Kind::Networks, vec!["none", "10.0.0.0/8", "10.0.0.1/32,::1/128"]),
             (Kind::Profile, vec!["balanced", "latency", "throughput", "shared"]),
         ];
         for (kind, texts) in cases {

@@ -147,6 +147,24 @@ impl Driver {
         each!(self, kernel => kernel.random())
     }
 
+    /// Random bytes for keys, at most 256: the kernel's own, which nobody foresees; in the simulated
+    /// kernel they follow from the seed.
+    pub(crate) fn fill_random(&mut self, bytes: &mut [u8]) {
+        match self {
+            Driver::Uring(_) => {
+                let filled =
+                    rustix::rand::getrandom(&mut *bytes, rustix::rand::GetRandomFlags::empty());
+                let filled = filled.expect("the kernel gave random bytes when the ring was made");
+                assert_eq!(filled, bytes.len(), "getrandom(2) gives up to 256 bytes at once");
+            }
+            Driver::Sim(kernel) => {
+                for chunk in bytes.chunks_mut(8) {
+                    chunk.copy_from_slice(&kernel.random().to_ne_bytes()[..chunk.len()]);
+                }
+            }
+        }
+    }
+
     /// What other threads ring to wake this core.
     pub(crate) fn bell(&self) -> Arc<Bell> {
         each!(self, kernel => kernel.bell())
@@ -254,6 +272,16 @@ impl Driver {
         match self {
             Driver::Uring(_) => uring::sockets::shutdown(socket, how),
             Driver::Sim(kernel) => kernel.shutdown(socket, how),
+        }
+    }
+
+    /// Says a last word to a peer whom nobody serves: sends without waiting, ends the write side, and
+    /// drops what has come, so that the close that follows does not reset the words. Whether they
+    /// have left whole.
+    pub(crate) fn dismiss(&mut self, socket: Descriptor, words: &[u8]) -> bool {
+        match self {
+            Driver::Uring(_) => uring::sockets::dismiss(socket, words),
+            Driver::Sim(kernel) => kernel.dismiss(socket, words),
         }
     }
 

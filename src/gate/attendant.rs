@@ -52,13 +52,13 @@ impl<A: Agent<M>, M: 'static, F: Make<A, M>> Service for Reception<A, M, F> {
         if given {
             client.open();
         } else {
-            client.close();
+            client.abandon();
         }
         Ok(())
     }
 
     async fn frames(&mut self, client: &Client, _: Frames, _: &Context<Self>) -> Result<()> {
-        client.close(); // it has no agent
+        client.abandon(); // it has no agent
         Ok(())
     }
 }
@@ -102,13 +102,14 @@ impl<A: Agent<M>, M: 'static, F: Make<A, M>> Service for Attendant<A, M, F> {
     ) -> impl Future<Output = Result<()>> {
         async move {
             let (agent, client) = self.serving();
-            while let Some(frame) = frames.next().await {
+            // No `while let`: that would keep a place for the frame while it is handled.
+            loop {
+                let Some(frame) = frames.next().await else { return Ok(()) };
                 if let Err(error) = agent.frame(client, frame).await {
                     end_on_error(Err(error), client, cx);
-                    break;
+                    return Ok(());
                 }
             }
-            Ok(())
         }
     }
 

@@ -8,9 +8,12 @@ use std::time::Duration;
 
 use crate::client::session::Session;
 use crate::driver::operation::SocketAddress;
+use crate::limit::Refusal;
 use crate::limit::quota::Places;
+use crate::memory::frame::Frame;
 use crate::net::acceptor::Acceptor;
 use crate::net::connection::Connection;
+use crate::net::porter;
 use crate::reactor::shared::Core;
 use crate::reactor::{Reactor, sleep};
 use crate::service::{ServiceId, SpawnError, belong, ended};
@@ -74,25 +77,19 @@ impl Entrance {
         Ok(())
     }
 
-    /// Gives an accepted connection to the gate's service.
-    pub(super) fn admit(&self, connection: &Rc<Connection>) {
-        let reactor = &connection.reactor;
-        let metrics = &reactor.metrics;
-        let Some(place) = self.places.take() else {
-            metrics.refused_by_gate.add(1);
-            let so_far = metrics.refused_by_gate.value();
-            if so_far.is_power_of_two() {
-                let peer = connection.peer();
-                tracing::warn!(?peer, so_far, "connection refused: the gate is full");
-            }
-            return connection.abort_now();
+    /// Gives an accepted connection, which has its place, to the gate's service. `rest` is what
+    /// came behind a proxy's header.
+    pub(super) fn admit(&self, connection: &Rc<Connection>, rest: Option<Frame>) {
+        let hub = self.service.get().and_then(|service| belong::hub(&connection.reactor, service));
+        let Some(hub) = hub else {
+            return porter::turn_away(connection, &self.places, Refusal::GateDown);
         };
-        connection.occupy(place);
         let session = Session::new(connection.clone(), self.framing);
-        let hub = self.service.get().and_then(|service| belong::hub(reactor, service));
-        if !hub.is_some_and(|hub| session.give_to(&hub)) {
-            metrics.refused_by_gate.add(1);
-            connection.abort_now();
+        if let Some(rest) = rest {
+            session.hold(rest);
+        }
+        if !session.give_to(&hub) {
+            porter::turn_away(connection, &self.places, Refusal::GateDown);
         }
     }
 }
@@ -105,8 +102,12 @@ async fn attend(entrance: Weak<Entrance>, start: Start, core: Core) {
         };
         let Ok(end) = ended(service) else { return };
         let down = end.await;
-        if Reactor::current().is_stopping() || down.reason.is_orderly() {
+        if Reactor::current().is_stopping() {
             return;
+        }
+        if down.reason.is_orderly() {
+            // It wants no clients any more.
+            return entrance.upgrade().map_or((), |entrance| entrance.close());
         }
         tracing::error!(core = core.index, reason = %down.reason, "a gate has failed and is started again");
         sleep(RESTART_PAUSE).await;

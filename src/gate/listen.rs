@@ -9,7 +9,8 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::driver::operation::{Descriptor, SocketAddress};
 use crate::error::{Error, Result};
-use crate::net::acceptor::{Acceptor, OnAccept, check_listens};
+use crate::net::acceptor::{Acceptor, check_listens};
+use crate::net::porter::Porter;
 use crate::reactor::Reactor;
 use crate::reactor::shared::Core;
 
@@ -91,7 +92,7 @@ impl Door {
         &self,
         reactor: &Rc<Reactor>,
         core: &Core,
-        on: OnAccept,
+        on: Rc<Porter>,
     ) -> Result<Vec<Rc<Acceptor>>> {
         let shared = core.count > 1;
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
@@ -119,7 +120,7 @@ fn open_first(
     reactor: &Rc<Reactor>,
     listen: Listen,
     shared: bool,
-    on: &OnAccept,
+    on: &Rc<Porter>,
 ) -> Result<(Vec<Opened>, Vec<Rc<Acceptor>>)> {
     let addresses = match listen {
         Listen::Address(text) => parse(&text)?,

@@ -1,6 +1,8 @@
 //! The standard gate: leaves its clients to a watchdog, which may be on another core, and does what
 //! that says.
 
+use std::rc::Rc;
+
 use bytes::Bytes;
 
 use super::server::{GateContext, GateServer};
@@ -8,7 +10,7 @@ use crate::client::{Client, ClientId, Disconnect, Frames};
 use crate::driver::operation::SocketAddress;
 use crate::error::Result;
 use crate::net::output::Backlog;
-use crate::service::{Address, ServiceId};
+use crate::service::{Address, Service, ServiceId};
 
 /// What a watchdog hears of its gates.
 #[derive(Debug)]
@@ -58,26 +60,46 @@ pub enum GateCommand {
     CloseGate,
 }
 
+/// Finds the watchdog of a core's gate when that opens.
+pub(super) trait FindWatchdog<M>: 'static {
+    fn find<G: GateServer>(
+        &self,
+        gate: &GateContext<'_, G>,
+    ) -> impl Future<Output = Result<Address<M>>>;
+}
+
 /// The standard gate on one core.
-pub(super) struct Watched<M> {
-    watchdog: Address<M>,
+pub(super) struct Watched<M, F> {
+    find: F,
+    watchdog: Option<Address<M>>,
     broker: Option<ServiceId>,
 }
 
-impl<M: From<GateEvent> + Send + 'static> Watched<M> {
-    pub(super) fn new(watchdog: Address<M>) -> Watched<M> {
-        Watched { watchdog, broker: None }
+impl<M: From<GateEvent> + Send + 'static, F: FindWatchdog<M>> Watched<M, F> {
+    pub(super) fn new(find: F) -> Watched<M, F> {
+        Watched { find, watchdog: None, broker: None }
+    }
+
+    fn watchdog(&self) -> Address<M> {
+        self.watchdog.expect("found when the gate opened")
     }
 
     /// Tells the watchdog what it must know, however full its mailbox is: each client has a
     /// beginning and an end. Whether it lives, as far as is known here.
     fn insist(&self, event: GateEvent) -> bool {
-        self.watchdog.insist(M::from(event))
+        self.watchdog().insist(M::from(event))
     }
 }
 
-impl<M: From<GateEvent> + Send + 'static> GateServer for Watched<M> {
+impl<M: From<GateEvent> + Send + 'static, F: FindWatchdog<M>> GateServer for Watched<M, F> {
     type Command = GateCommand;
+
+    async fn open(&mut self, gate: &GateContext<'_, Self>) -> Result<()> {
+        let watchdog = self.find.find(gate).await?;
+        gate.link(watchdog); // without it the gate is of no use, and is started again
+        self.watchdog = Some(watchdog);
+        Ok(())
+    }
 
     async fn connect(&mut self, client: &Client, gate: &GateContext<'_, Self>) -> Result<()> {
         if let Some(broker) = self.broker
@@ -88,7 +110,7 @@ impl<M: From<GateEvent> + Send + 'static> GateServer for Watched<M> {
         let (peer, gate) = (client.peer().cloned(), gate.address());
         if !self.insist(GateEvent::Connect { client: client.id(), peer, gate }) {
             tracing::warn!(client = %client.id(), "closed: the gate's watchdog has ended");
-            client.close();
+            client.abandon();
         }
         Ok(())
     }
@@ -101,7 +123,7 @@ impl<M: From<GateEvent> + Send + 'static> GateServer for Watched<M> {
     ) -> Result<()> {
         while let Some(frame) = frames.next().await {
             let event = GateEvent::Message(client.id(), frame.into_bytes());
-            if let Err(error) = self.watchdog.send(M::from(event)) {
+            if let Err(error) = self.watchdog().send(M::from(event)) {
                 tracing::warn!(client = %client.id(), %error, "the watchdog takes no message");
                 client.close();
                 break;
@@ -132,7 +154,7 @@ impl<M: From<GateEvent> + Send + 'static> GateServer for Watched<M> {
         _: &GateContext<'_, Self>,
     ) -> Result<()> {
         // The next one says as much: this one may be lost.
-        let _ = self.watchdog.send(M::from(GateEvent::Warning(client.id(), backlog)));
+        let _ = self.watchdog().send(M::from(GateEvent::Warning(client.id(), backlog)));
         Ok(())
     }
 
@@ -146,5 +168,28 @@ impl<M: From<GateEvent> + Send + 'static> GateServer for Watched<M> {
             GateCommand::CloseGate => gate.close(),
         }
         Ok(())
+    }
+}
+
+/// A watchdog of the core's own, made beside its gate.
+pub(super) struct Beside<W>(pub(super) Rc<dyn Fn() -> W>);
+
+impl<W: Service<Message: From<GateEvent>>> FindWatchdog<W::Message> for Beside<W> {
+    async fn find<G: GateServer>(&self, gate: &GateContext<'_, G>) -> Result<Address<W::Message>> {
+        Ok(gate.spawn((self.0)())?)
+    }
+}
+
+/// A watchdog that somebody finds.
+pub(super) struct Found<F>(pub(super) F);
+
+impl<M, F, R> FindWatchdog<M> for Found<F>
+where
+    F: Fn() -> R + 'static,
+    R: Future<Output = Result<Address<M>>>,
+    M: 'static,
+{
+    async fn find<G: GateServer>(&self, _: &GateContext<'_, G>) -> Result<Address<M>> {
+        (self.0)().await
     }
 }

@@ -6,9 +6,9 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::network::{Network, NetworkError};
 use super::ranges::Ranges;
 use crate::clock::Now;
+use crate::network::{Network, NetworkError};
 
 /// A ban, as it stands in the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

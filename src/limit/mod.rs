@@ -7,15 +7,18 @@
 
 mod bans;
 mod bucket;
-mod network;
+mod prefixes;
 pub(crate) mod quota;
 mod ranges;
 mod rates;
+pub(crate) mod refusal;
 #[cfg(test)]
 mod seeds;
 
 pub use self::bans::{Ban, Bans, BansFull, Networks};
 pub use self::bucket::{Bucket, Limit, Rate, RetryAfter};
-pub use self::network::{Network, NetworkError, Prefixes};
+pub use self::prefixes::Prefixes;
 pub use self::rates::Rates;
+pub use self::refusal::{DOOR_BYTES_MAX, Refusal};
 pub use crate::clock::Now;
+pub use crate::network::{Network, NetworkError};

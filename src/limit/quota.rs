@@ -1,7 +1,6 @@
 //! How many connections there may be: in all, and from one address.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,7 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam::utils::CachePadded;
 
-use super::network::{Network, Prefixes};
+use super::prefixes::Prefixes;
+use super::refusal::{Refusal, Words};
+use crate::network::Network;
 
 /// Parts of the table of addresses, so that one that grows stops its core for a part only.
 const SHARDS: usize = 64;
@@ -33,16 +34,18 @@ type Counts = HashMap<Network, u32>;
 #[derive(Debug)]
 pub(crate) struct Permit {
     quota: Arc<Quota>,
-    address: Option<Network>,
+    /// Boxed: only a limit for addresses needs it.
+    address: Option<Box<Network>>,
     /// And among those of its gate.
     place: Option<Place>,
 }
 
-/// How many clients one gate may have, over all cores.
+/// How many clients one gate may have, over all cores, and what the others are told.
 #[derive(Debug)]
 pub(crate) struct Places {
     taken: AtomicU32,
     max: u32,
+    words: Option<Words>,
 }
 
 /// One of them; given back when dropped.
@@ -50,8 +53,13 @@ pub(crate) struct Places {
 pub(crate) struct Place(Arc<Places>);
 
 impl Places {
-    pub(crate) fn new(max: u32) -> Arc<Places> {
-        Arc::new(Places { taken: AtomicU32::new(0), max })
+    pub(crate) fn new(max: u32, words: Option<Words>) -> Arc<Places> {
+        Arc::new(Places { taken: AtomicU32::new(0), max, words })
+    }
+
+    /// What is said to who is refused; none is nothing.
+    pub(crate) fn words(&self) -> Option<&Words> {
+        self.words.as_ref()
     }
 
     /// Clients now.
@@ -80,12 +88,12 @@ pub(crate) enum Refused {
     PerIp,
 }
 
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Refused::Full => "SKYRING_CONNECTIONS_MAX is reached",
-            Refused::PerIp => "SKYRING_CONNECTIONS_PER_IP_MAX is reached",
-        })
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Refusal {
+        match refused {
+            Refused::Full => Refusal::EngineFull,
+            Refused::PerIp => Refusal::AddressFull,
+        }
     }
 }
 
@@ -141,6 +149,11 @@ impl Permit {
         self.place = Some(place);
     }
 
+    /// Those of its gate.
+    pub(crate) fn places(&self) -> Option<&Arc<Places>> {
+        self.place.as_ref().map(|place| &place.0)
+    }
+
     /// Counts the connection for this address from now on, and for its former one no longer: at
     /// accept, and again when a proxy says who its client is.
     ///
@@ -151,7 +164,7 @@ impl Permit {
             return Ok(());
         }
         let address = self.quota.prefixes.network(address);
-        if self.address == Some(address) {
+        if self.address.as_deref() == Some(&address) {
             return Ok(());
         }
         let mut counts = self.quota.shard(&address);
@@ -162,7 +175,7 @@ impl Permit {
         counts.insert(address, count + 1);
         drop(counts);
         self.forget_address();
-        self.address = Some(address);
+        self.address = Some(Box::new(address));
         Ok(())
     }
 
@@ -211,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_gate_has_just_as_many_places_as_it_says() {
-        let places = Places::new(2);
+        let places = Places::new(2, None);
         let first = places.take().expect("the first");
         let _second = places.take().expect("the last");
         assert!(places.take().is_none() && places.take().is_none());

@@ -13,7 +13,7 @@
 
 use std::net::IpAddr;
 
-use super::network::Network;
+use crate::network::Network;
 
 /// Parent of a network that lies in no other.
 const NO_PARENT: u32 = u32::MAX;

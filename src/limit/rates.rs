@@ -210,7 +210,7 @@ mod tests {
     use std::net::{IpAddr, Ipv6Addr};
     use std::time::Duration;
 
-    use super::super::network::Prefixes;
+    use super::super::prefixes::Prefixes;
     use super::super::seeds::{Seeds, seeds};
     use super::*;
 

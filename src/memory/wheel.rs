@@ -21,8 +21,10 @@
 //! nothing is allocated once the slab has grown to the most timers at a time. The bound on their
 //! number is the owners': each timer belongs to an entry of a bounded table.
 
-use slab::Slab;
+use std::num::NonZeroU64;
 use std::time::Duration;
+
+use slab::Slab;
 
 const DIGIT_BITS: u32 = 6;
 const SLOTS: usize = 1 << DIGIT_BITS;
@@ -47,7 +49,7 @@ pub(crate) fn tick_after(now: Duration, delay: Duration) -> u64 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct TimerKey {
     index: u32,
-    sequence: u64,
+    sequence: NonZeroU64,
 }
 
 /// Timers that each hold a `T`. The owner gives the time, in ticks; it never goes back.
@@ -110,13 +112,14 @@ impl<T> Wheel<T> {
         let index = u32::try_from(self.nodes.insert(node)).expect("timers are bounded");
         assert_ne!(index, NIL, "timers are bounded");
         self.link(index);
+        let sequence = NonZeroU64::new(sequence).expect("counted from 1, and it does not wrap");
         TimerKey { index, sequence }
     }
 
     /// Takes a timer out before it fires; `None` when it has fired or was cancelled. O(1).
     pub(crate) fn cancel(&mut self, key: TimerKey) -> Option<T> {
         let node = self.nodes.get(key.index as usize)?;
-        if node.sequence != key.sequence {
+        if node.sequence != key.sequence.get() {
             return None;
         }
         Some(self.take(key.index))

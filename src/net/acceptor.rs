@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
-use std::fmt::Display;
 use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
@@ -14,22 +13,22 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use super::connection::Connection;
+use super::porter::{self, Porter};
+use super::preamble;
 use crate::driver::operation::{
     Descriptor, Event, FileMark, ListenOptions, Operation, SocketAddress,
 };
 use crate::driver::token::{Kind, Token};
 use crate::error::{Error, Result};
-use crate::limit::quota::{Permit, Refused};
+use crate::limit::Refusal;
+use crate::limit::quota::Permit;
 use crate::memory::slots::Key;
 use crate::reactor::shared::Shared;
-use crate::reactor::{Alarm, Count, Expire, Reactor, Resident};
+use crate::reactor::{Alarm, Expire, Reactor, Resident};
 
 /// After an accept failed for want of something (descriptors, memory) the next try waits this long:
 /// the peers wait in the backlog meanwhile, and the core does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// What is done with an accepted connection, reads off.
-pub(crate) type OnAccept = Rc<dyn Fn(Rc<Connection>)>;
 
 /// A listening socket of one core.
 pub(crate) struct Acceptor {
@@ -45,7 +44,8 @@ pub(crate) struct Acceptor {
     queue: RefCell<VecDeque<Rc<Connection>>>,
     /// Tasks in [`Acceptor::accept`]; all look when a connection comes.
     waiting: RefCell<Vec<Waker>>,
-    on_accept: Option<OnAccept>,
+    /// Who takes the connections, if [`Acceptor::accept`] does not.
+    porter: Option<Rc<Porter>>,
 }
 
 impl Acceptor {
@@ -55,7 +55,7 @@ impl Acceptor {
         reactor: &Rc<Reactor>,
         address: &SocketAddress,
         shared: bool,
-        on_accept: Option<OnAccept>,
+        porter: Option<Rc<Porter>>,
     ) -> Result<Rc<Acceptor>> {
         let options = ListenOptions { backlog: reactor.settings.backlog, shared };
         let opened = reactor.driver(|driver| {
@@ -65,7 +65,7 @@ impl Acceptor {
         let (socket, address) = opened
             .map_err(|source: io::Error| Error::Listen { address: address.to_string(), source })?;
         let file = reactor.driver(|driver| driver.file_mark(&address));
-        let this = Acceptor::adopt(reactor, socket, address, on_accept);
+        let this = Acceptor::adopt(reactor, socket, address, porter);
         this.file.set(file);
         Ok(this)
     }
@@ -75,7 +75,7 @@ impl Acceptor {
         reactor: &Rc<Reactor>,
         socket: Descriptor,
         address: SocketAddress,
-        on_accept: Option<OnAccept>,
+        porter: Option<Rc<Porter>>,
     ) -> Rc<Acceptor> {
         let this = Rc::new(Acceptor {
             reactor: reactor.clone(),
@@ -87,7 +87,7 @@ impl Acceptor {
             closing: Cell::new(false),
             queue: RefCell::new(VecDeque::new()),
             waiting: RefCell::new(Vec::new()),
-            on_accept,
+            porter,
         });
         this.key.set(reactor.settle(this.clone())).expect("set here only");
         reactor.shared.listening.add(address);
@@ -161,16 +161,23 @@ impl Acceptor {
         if self.closing.get() {
             return self.reactor.close(socket);
         }
+        let peer = if self.asks_peer() { self.peer_address(socket) } else { None };
+        let is_proxy = self.porter.as_ref().is_some_and(|porter| porter.is_proxy(peer));
         // Refused before anything is allocated for the connection.
-        let Some(permit) = self.check(socket) else { return self.reactor.close(socket) };
+        let permit = match self.check(peer, is_proxy) {
+            Ok(permit) => permit,
+            Err(refusal) => return self.turn_away(socket, peer, refusal),
+        };
         self.reactor.metrics.accepted.add(1);
         if self.reactor.settings.nodelay && self.address.inet().is_some() {
             // Fails only when the peer is gone already, which the first receive tells.
             let _ = self.reactor.driver(|driver| driver.set_nodelay(socket, true));
         }
         let connection = Connection::new(&self.reactor, socket, Some(permit));
-        if let Some(on_accept) = &self.on_accept {
-            return on_accept(connection);
+        match &self.porter {
+            Some(porter) if is_proxy => return preamble::read(connection, porter.clone()),
+            Some(porter) => return porter.hand_on(connection, None),
+            None => {}
         }
         self.queue.borrow_mut().push_back(connection);
         let waker = self.waiting.take();
@@ -181,45 +188,51 @@ impl Acceptor {
         }
     }
 
-    /// Whether the connection may stay: its place, if so.
-    fn check(&self, socket: Descriptor) -> Option<Permit> {
+    /// Whether anything depends on who is at the other end.
+    fn asks_peer(&self) -> bool {
         let Shared { quota, bans, .. } = &*self.reactor.shared;
-        let peer = match quota.asks_address() || !bans.is_empty() {
-            true => self.peer_address(socket),
-            false => None,
-        };
-        let metrics = &self.reactor.metrics;
-        if let Some(ban) = peer.and_then(|peer| bans.find(peer, self.reactor.now())) {
-            self.report(&metrics.banned, peer, &format_args!("{} is banned", ban.network));
-            return None;
+        let asks_proxy = self.porter.as_ref().is_some_and(|porter| porter.asks_peer());
+        quota.asks_address() || !bans.is_empty() || asks_proxy
+    }
+
+    /// Whether the connection may stay: its place, if so. One of a proxy counts for nobody and at no
+    /// gate before it says whose it is.
+    fn check(&self, peer: Option<IpAddr>, is_proxy: bool) -> Result<Permit, Refusal> {
+        let Shared { quota, bans, .. } = &*self.reactor.shared;
+        if peer.is_some_and(|peer| bans.find(peer, self.reactor.now()).is_some()) {
+            return Err(Refusal::Banned);
         }
-        let refused = match quota.admit(peer) {
-            Ok(permit) => return Some(permit),
-            Err(refused) => refused,
-        };
-        let count = match refused {
-            Refused::Full => &metrics.refused,
-            Refused::PerIp => &metrics.refused_per_ip,
-        };
-        self.report(count, peer, &refused);
-        None
+        let mut permit = quota.admit(None)?;
+        if is_proxy {
+            return Ok(permit);
+        }
+        if let Some(porter) = &self.porter {
+            permit.occupy(porter.places().take().ok_or(Refusal::GateFull)?);
+        }
+        // The last, since it is remembered: that may take memory.
+        peer.map_or(Ok(()), |peer| permit.count_for(peer))?;
+        Ok(permit)
+    }
+
+    /// Closes a socket that nothing was allocated for: after a word, if there is one.
+    fn turn_away(&self, socket: Descriptor, peer: Option<IpAddr>, refusal: Refusal) {
+        porter::report(&self.reactor, refusal, peer);
+        let words = self.porter.as_ref().and_then(|porter| porter.places().words());
+        let words = words.map_or(&b""[..], |words| words.at_door(refusal));
+        if !words.is_empty() {
+            let told = self.reactor.driver(|driver| driver.dismiss(socket, words));
+            self.reactor.metrics.refusals_told.add(u64::from(told));
+        } else if refusal == Refusal::GateFull {
+            // A gate resets whom it tells nothing, as it does when its service is down.
+            let _ = self.reactor.driver(|driver| driver.set_abortive(socket));
+        }
+        self.reactor.close(socket);
     }
 
     /// The internet address at the other end; `None` for a Unix socket, and for a peer that is gone.
     fn peer_address(&self, socket: Descriptor) -> Option<IpAddr> {
         let address = self.reactor.driver(|driver| driver.peer_address(socket));
         Some(address.ok()?.inet()?.ip())
-    }
-
-    /// Counts a connection that was refused. The log hears of the first, the second, the fourth, and
-    /// so on: who floods us with connections must not flood the log, too.
-    fn report(&self, count: &Count, peer: Option<IpAddr>, why: &dyn Display) {
-        count.add(1);
-        let so_far = count.value();
-        if so_far.is_power_of_two() {
-            let (address, peer) = (&self.address, peer.map(tracing::field::display));
-            tracing::warn!(%address, peer, %why, so_far, "connection refused");
-        }
     }
 
     /// Accepts no more; connections that nobody took are closed.

@@ -9,11 +9,17 @@ use crate::wire::{FrameError, Framing, Step};
 pub(crate) struct Cutter {
     framing: Framing,
     frame_bytes_max: usize,
-    /// The beginning of a frame whose end has not come; at most one frame with its encoding.
-    partial: Vec<u8>,
-    /// How much of the partial frame was searched in vain.
+    /// The beginning of a frame whose end has not come. Boxed: most frames come whole.
+    partial: Option<Box<Partial>>,
+}
+
+/// At most one frame with its encoding.
+#[derive(Debug)]
+struct Partial {
+    bytes: Vec<u8>,
+    /// How much of it was searched in vain.
     scanned: usize,
-    /// Bytes from its start that the partial frame is known to need.
+    /// Bytes from its start that it is known to need.
     needed: usize,
 }
 
@@ -30,7 +36,13 @@ pub(crate) enum Cut {
 
 impl Cutter {
     pub(crate) fn new(framing: Framing, frame_bytes_max: usize) -> Cutter {
-        Cutter { framing, frame_bytes_max, partial: Vec::new(), scanned: 0, needed: 0 }
+        Cutter { framing, frame_bytes_max, partial: None }
+    }
+
+    /// How it cuts.
+    #[inline]
+    pub(crate) fn framing(&self) -> Framing {
+        self.framing
     }
 
     /// The next frame of `bytes`, from `at` on, which moves behind it.
@@ -39,22 +51,24 @@ impl Cutter {
     /// The peer broke the framing; nothing can be cut from here on.
     #[inline]
     pub(crate) fn next(&mut self, bytes: &Frame, at: &mut usize) -> Result<Cut, FrameError> {
-        if !self.partial.is_empty() {
+        if self.partial.is_some() {
             return self.join(bytes, at);
         }
         let rest = &bytes[*at..];
         if rest.is_empty() {
             return Ok(Cut::Empty);
         }
-        match self.framing.decode(rest, &mut self.scanned, self.frame_bytes_max)? {
+        let mut scanned = 0;
+        match self.framing.decode(rest, &mut scanned, self.frame_bytes_max)? {
             Step::Frame(found) => {
                 let frame = bytes.part(*at + found.head, found.payload, found.head, found.tail);
                 *at += found.encoded();
                 Ok(Cut::Frame(frame))
             }
             Step::Partial { needed } => {
-                self.needed = needed;
-                self.hold(rest);
+                let mut partial = Partial { bytes: Vec::new(), scanned, needed };
+                partial.hold(rest);
+                self.partial = Some(Box::new(partial));
                 *at = bytes.len();
                 Ok(Cut::Empty)
             }
@@ -63,52 +77,56 @@ impl Cutter {
 
     /// Goes on with the partial frame: takes from `bytes` what belongs to it, and no more.
     fn join(&mut self, bytes: &Frame, at: &mut usize) -> Result<Cut, FrameError> {
-        while *at < bytes.len() {
+        let framing = self.framing;
+        while *at < bytes.len()
+            && let Some(partial) = &mut self.partial
+        {
             let rest = &bytes[*at..];
-            let take = self.framing.continues(self.partial.len(), self.needed, rest);
-            self.hold(&rest[..take]);
+            let take = framing.continues(partial.bytes.len(), partial.needed, rest);
+            partial.hold(&rest[..take]);
             *at += take;
-            match self.framing.decode(&self.partial, &mut self.scanned, self.frame_bytes_max)? {
+            match framing.decode(&partial.bytes, &mut partial.scanned, self.frame_bytes_max)? {
                 Step::Frame(found) => {
-                    let surplus = self.partial.len() - found.encoded();
-                    if surplus > 0 {
-                        *at -= self.give_back(surplus, take)?;
+                    let surplus = partial.bytes.len() - found.encoded();
+                    if surplus >= take {
+                        return Err(framing.shrunk());
                     }
-                    let whole = Frame::from(std::mem::take(&mut self.partial));
+                    *at -= partial.give_back(surplus);
+                    let whole = self.partial.take().map_or_else(Vec::new, |whole| whole.bytes);
+                    let whole = Frame::from(whole);
                     let frame = whole.part(found.head, found.payload, found.head, found.tail);
                     return Ok(Cut::Joined(frame));
                 }
-                Step::Partial { needed } => self.needed = needed,
+                Step::Partial { needed } => partial.needed = needed,
             }
         }
         Ok(Cut::Empty)
     }
 
-    /// Takes `surplus` bytes of the `taken` last ones back: a custom codec knows only behind the end
-    /// of a frame where that was.
-    #[cold]
-    fn give_back(&mut self, surplus: usize, taken: usize) -> Result<usize, FrameError> {
-        if surplus >= taken {
-            return Err(self.framing.shrunk());
+    /// Takes the bytes of a frame that is not whole out: no more will come.
+    pub(crate) fn take_partial(&mut self) -> Vec<u8> {
+        self.partial.take().map_or_else(Vec::new, |partial| partial.bytes)
+    }
+}
+
+impl Partial {
+    /// Takes the last bytes back: a custom codec knows only behind the end of a frame where that
+    /// was.
+    fn give_back(&mut self, surplus: usize) -> usize {
+        if surplus > 0 {
+            self.bytes.truncate(self.bytes.len() - surplus);
+            self.bytes.shrink_to_fit();
         }
-        self.partial.truncate(self.partial.len() - surplus);
-        self.partial.shrink_to_fit();
-        Ok(surplus)
+        surplus
     }
 
     /// Adds to the partial frame. Room is made for all of it at once when a good part is there
     /// already, so that it does not move again; never for more than four times what came.
     fn hold(&mut self, bytes: &[u8]) {
-        let len = self.partial.len() + bytes.len();
+        let len = self.bytes.len() + bytes.len();
         let room = self.needed.max(len).min(len * 4);
-        self.partial.reserve_exact(room.saturating_sub(self.partial.len()));
-        self.partial.extend_from_slice(bytes);
-    }
-
-    /// Takes the bytes of a frame that is not whole out: no more will come.
-    pub(crate) fn take_partial(&mut self) -> Vec<u8> {
-        self.scanned = 0;
-        std::mem::take(&mut self.partial)
+        self.bytes.reserve_exact(room.saturating_sub(self.bytes.len()));
+        self.bytes.extend_from_slice(bytes);
     }
 }
 
@@ -168,7 +186,8 @@ mod tests {
         let mut cutter = Cutter::new(LengthPrefix::U32.into(), 1 << 28);
         let wire = (1u32 << 28).to_be_bytes();
         assert!(cut_all(&mut cutter, &[&wire, b"abc"]).expect("allowed").is_empty());
-        assert!(cutter.partial.capacity() < 100, "{} bytes", cutter.partial.capacity());
+        let held = cutter.partial.expect("a beginning").bytes.capacity();
+        assert!(held < 100, "{held} bytes");
     }
 
     /// Ends a frame with `||`, and never knows what it needs.
@@ -225,7 +244,8 @@ mod tests {
         let pieces = vec![&b"x"[..]; 1002];
         assert!(cut_all(&mut cutter, &pieces[..1001]).expect("it may end yet").is_empty());
         assert!(cut_all(&mut cutter, &pieces[1001..]).is_err());
-        assert!(cutter.partial.capacity() <= 4096);
+        let held = cutter.partial.map_or(0, |partial| partial.bytes.capacity());
+        assert!(held <= 4096);
         let mut cutter = Cutter::new((&Bars).into(), 1000);
         let refused = cut_all(&mut cutter, &[&[b'x'; 900], &[b'x'; 100_000]]);
         assert_eq!(refused, Err(FrameError::TooLong { len: 1800, max: 1000 }));

@@ -72,6 +72,8 @@ mod error;
 mod inlet;
 mod listener;
 pub(crate) mod output;
+pub(crate) mod porter;
+mod preamble;
 mod resolve;
 mod stream;
 

@@ -4,12 +4,18 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::{Poll, Waker};
 use std::{collections::VecDeque, fmt, future, thread};
 
+use rustix::process::setpriority_process;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
 use super::Reactor;
 use crate::error::Error;
 
 /// Jobs that may wait for a thread. More are refused: the caller hears of it instead of waiting
 /// behind them.
 const QUEUE_MAX: usize = 1024;
+
+/// How far these threads step back, as nice(1) counts: a tenth of a reactor's share.
+const NICENESS: i32 = 10;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -18,6 +24,8 @@ pub(crate) struct Blocking {
     state: Mutex<State>,
     work: Condvar,
     threads_max: u32,
+    /// Where the program may run, from before its reactors were pinned.
+    cores: Option<CpuSet>,
 }
 
 #[derive(Default)]
@@ -49,7 +57,8 @@ impl From<Saturated> for Error {
 impl Blocking {
     pub(crate) fn new(threads_max: u32) -> Arc<Blocking> {
         let state = Mutex::new(State::default());
-        Arc::new(Blocking { state, work: Condvar::new(), threads_max })
+        let cores = sched_getaffinity(None).ok();
+        Arc::new(Blocking { state, work: Condvar::new(), threads_max, cores })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -82,6 +91,7 @@ impl Blocking {
     }
 
     fn serve(&self) {
+        self.step_back();
         let mut state = self.lock();
         loop {
             if let Some(job) = state.jobs.pop_front() {
@@ -96,6 +106,17 @@ impl Blocking {
                 state.idle -= 1;
             }
         }
+    }
+
+    /// Lets this thread run on any of the program's cores, where it gives way to reactors: it was
+    /// started by one, and would share its core with that one alone. A hundred passwords to be
+    /// checked must not stop a core's clients.
+    fn step_back(&self) {
+        // Where the kernel refuses, it works as well as before.
+        if let Some(cores) = &self.cores {
+            let _ = sched_setaffinity(None, cores);
+        }
+        let _ = setpriority_process(None, NICENESS);
     }
 
     /// Ends the threads when their jobs are done; waiting jobs are dropped.

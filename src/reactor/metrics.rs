@@ -129,6 +129,13 @@ metrics! {
     refused_by_gate,
     /// Connections refused at accept because their address is banned.
     banned,
+    /// Connections of trusted proxies whose PROXY header was read.
+    proxied,
+    /// Connections of trusted proxies closed because their PROXY header was malformed, cut, or did
+    /// not come in time.
+    proxy_errors,
+    /// Refused connections and clients that were told why in words (`GateBuilder::on_refusal`).
+    refusals_told,
     /// Times an accept failed, out of descriptors for example; it goes on after a pause.
     accept_errors,
     /// Connections closed because they received nothing for too long.
@@ -141,6 +148,13 @@ metrics! {
     silent,
     /// Connections whose peer broke the framing; a gate has closed them.
     malformed,
+    /// Clients sent away because their service ended, or none could be made for them.
+    abandoned,
+    /// Clients sent away because the engine stops.
+    stopped,
+    /// Requests that cost more than the rate of their client or its address had left
+    /// (`Client::charge`).
+    charges_refused,
     /// Clients handed to a service on another core.
     clients_sent,
     /// Clients that came from another core.

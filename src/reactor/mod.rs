@@ -53,7 +53,6 @@ use self::busy::Stopwatch;
 pub(crate) use self::extension::{Extension, Stand};
 pub use self::join::{JoinError, JoinHandle};
 use self::kind::{Cache, Kind};
-pub(crate) use self::metrics::Count;
 pub use self::metrics::Metrics;
 use self::metrics::{Counts, Gauges};
 pub(crate) use self::stop::Ended;
@@ -421,10 +420,22 @@ pub fn now() -> Now {
 }
 
 /// A random number from the core's own generator, which is seeded by the kernel. In a simulation it
-/// follows from the seed, so that a run can be repeated. Not for keys.
+/// follows from the seed, so that a run can be repeated. Not for keys: see [`random_bytes`].
 ///
 /// # Panics
 /// Outside of a reactor.
 pub fn random() -> u64 {
     Reactor::current().driver(|driver| driver.random())
+}
+
+/// Random bytes for keys: the kernel's own, by a system call. In a simulation they follow from the
+/// seed, so that a run can be repeated.
+///
+/// # Panics
+/// Outside of a reactor.
+pub fn random_bytes<const N: usize>() -> [u8; N] {
+    const { assert!(N <= 256, "getrandom(2) gives up to 256 bytes at once") };
+    let mut bytes = [0; N];
+    Reactor::current().driver(|driver| driver.fill_random(&mut bytes));
+    bytes
 }

@@ -67,7 +67,7 @@ fn watch(shared: &Shared, limit: Duration, closed: &channel::Receiver<()>) {
                     if is_first {
                         progress.count_stall();
                     }
-                    sight.runs = runs(shared, core, progress);
+                    sight.runs = runs(shared, progress);
                     tell(core, &sight.runs, held);
                 }
                 Some(News::Ended { held }) => tracing::warn!(
@@ -81,15 +81,13 @@ fn watch(shared: &Shared, limit: Duration, closed: &channel::Receiver<()>) {
     }
 }
 
-/// What runs on a core, and who: the number is printed as in a `ClientId`.
-fn runs(shared: &Shared, core: usize, progress: &Progress) -> String {
+/// What runs on a core, and who: the number is printed as the full name of a service.
+fn runs(shared: &Shared, progress: &Progress) -> String {
     let (kind, id) = progress.running();
     let name = shared.kinds.name(kind);
     match id {
         0 => name,
-        // A service's full name has its engine's number on top, a client's key has none.
-        service if service >> (u64::BITS - u8::BITS) != 0 => format!("{name} :{service:016x}"),
-        client => format!("{name} {core}-{client:x}"),
+        service => format!("{name} :{service:016x}"),
     }
 }
 

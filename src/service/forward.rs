@@ -77,8 +77,12 @@ impl Letter<Rc<Reactor>> for Ordered {
     fn open(self, reactor: &Rc<Reactor>) {
         let Ordered { client: id, order } = self;
         let Some(session) = find(reactor, id) else {
-            // It has moved on: the core that accepted it knows where.
-            if let Some(core) = Services::of(reactor).guests.went(id) {
+            // The core that accepted it knows where it is. Of the other cores the news of a move, or
+            // of the end, is there before an order that they send back.
+            let is_home = (id.engine(), id.core()) == (reactor.shared.engine, reactor.index);
+            let next =
+                if is_home { Services::of(reactor).guests.went(id) } else { Some(id.core()) };
+            if let Some(core) = next {
                 let _ = post::control(id.engine(), core, Ordered { client: id, order });
             }
             return;
@@ -88,6 +92,9 @@ impl Letter<Rc<Reactor>> for Ordered {
             Order::Open => client.open(),
             Order::Close => client.close(),
             Order::Kick => client.kick(),
+            Order::Forward(to) if client.session().is_leaving() => {
+                client.session().redirect(to.bits());
+            }
             Order::Forward(to) => {
                 if let Err(error) = client.forward(to) {
                     tracing::debug!(client = %id, %error, "not forwarded");

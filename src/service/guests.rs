@@ -39,13 +39,16 @@ impl Guests {
         self.here.borrow_mut().remove(&id);
     }
 
-    /// A client of this core is on its way to another one, or has moved on there.
+    /// A client of this core is on its way to another one.
     pub(super) fn send_away(&self, id: ClientId, core: usize, farewell: Option<Farewell>) {
-        let mut away = self.away.borrow_mut();
-        let entry = away.entry(id).or_insert(Away { core, farewell: None });
-        entry.core = core;
-        if farewell.is_some() {
-            entry.farewell = farewell;
+        self.away.borrow_mut().insert(id, Away { core, farewell });
+    }
+
+    /// A client of this core has gone on from one core to the next. The news of its end may have come
+    /// first.
+    pub(super) fn moved_on(&self, id: ClientId, core: usize) {
+        if let Some(away) = self.away.borrow_mut().get_mut(&id) {
+            away.core = core;
         }
     }
 

@@ -156,36 +156,36 @@ fn serve<S: Service>(service: &mut S, cx: &Context<S>) -> impl Future<Output = R
         }
         cx.port().mark_started();
         loop {
-            // What was received is moved on before anything waits, so that the task holds a message
-            // once: in its handler.
-            let news = loop {
+            // Each thing is moved on before anything waits, so that the task holds it once: in its
+            // handler. What is rare is boxed, and takes no room before.
+            loop {
                 if cx.is_stopping() {
-                    break News::Exit(Reason::Stopped);
+                    break;
                 }
-                let handled = match cx.port().next().await {
-                    Event::Message(message) => service.handle(message, cx).await,
-                    Event::Client(session) => {
-                        let client = Client::new(session);
-                        let handled = match client.session().next() {
-                            Some(ClientNews::Frames(batch)) => {
-                                service.frames(&client, Frames::new(&client, batch), cx).await
-                            }
-                            Some(news) => hear_client(service, &client, news, cx).await,
-                            None => Ok(()),
-                        };
-                        client.session().settle();
-                        handled
-                    }
-                    Event::News(news) => break news,
+                let handling = match cx.port().next().await {
+                    Event::Message(message) => service.handle(message, cx),
+                    Event::Other => break,
                 };
-                if let Err(error) = handled {
+                if let Err(error) = handling.await {
                     return failed(error);
                 }
-            };
-            // Boxed, the news with it: what is rare takes no room before.
-            if let Some(reason) = hear(service, news, cx).await {
-                return reason;
             }
+            if cx.is_stopping() || !cx.port().is_clients_turn() {
+                match hear(service, cx).await {
+                    Some(reason) => return reason,
+                    None => continue,
+                }
+            }
+            let Some(client) = cx.port().pop_client().map(Client::new) else { continue };
+            let handled = if client.session().has_batch() {
+                service.frames(&client, Frames::of(&client), cx).await
+            } else {
+                hear_client(service, &client, cx).await
+            };
+            if let Err(error) = handled {
+                return failed(error);
+            }
+            client.session().settle();
         }
     }
 }
@@ -195,13 +195,12 @@ fn serve<S: Service>(service: &mut S, cx: &Context<S>) -> impl Future<Output = R
 fn hear_client<'a, S: Service>(
     service: &'a mut S,
     client: &'a Client,
-    news: ClientNews,
     cx: &'a Context<S>,
 ) -> Pin<Box<dyn Future<Output = Result<()>> + 'a>> {
     Box::pin(async move {
+        let Some(news) = client.session().next() else { return Ok(()) };
         match news {
             ClientNews::Connected => service.connected(client, cx).await,
-            ClientNews::Frames(_) => unreachable!("the loop of the service hears those"),
             ClientNews::Backlog(backlog) => service.backlog(client, backlog, cx).await,
             ClientNews::Disconnected(why) => {
                 tracing::debug!(client = %client.id(), %why, "disconnected");
@@ -218,10 +217,11 @@ fn hear_client<'a, S: Service>(
 #[cold]
 fn hear<'a, S: Service>(
     service: &'a mut S,
-    news: News,
     cx: &'a Context<S>,
 ) -> Pin<Box<dyn Future<Output = Option<Reason>> + 'a>> {
     Box::pin(async move {
+        let stopping = cx.is_stopping().then_some(News::Exit(Reason::Stopped));
+        let news = stopping.or_else(|| cx.port().pop_news())?;
         match news {
             News::Down(down) => service.down(*down, cx).await.err().map(failed),
             News::Gone(gone) => {

@@ -14,9 +14,10 @@ use super::belong::{ForwardError, hub, remember_first};
 use super::post;
 use super::table::Services;
 use crate::client::parcel::Parcel;
-use crate::client::session::Session;
+use crate::client::session::{Farewell, Session};
 use crate::client::{ClientId, Disconnect};
 use crate::memory::envelope::Letter;
+use crate::net::connection::Receiver;
 use crate::reactor::Reactor;
 
 /// Sends a client to the core of its next service.
@@ -27,22 +28,30 @@ pub(super) fn send_away(session: &Rc<Session>, to: ServiceId) -> Result<(), Forw
         return Err(ForwardError::Dead(to));
     }
     remember_first(session, to);
-    let id = session.id;
+    let packed = session.clone();
     session.pack(move |parcel, farewell| {
-        let guests = &Services::of(&reactor).guests;
-        if is_home(&reactor, id) {
-            guests.send_away(id, to.core(), farewell);
-        } else {
-            guests.left(id);
-            let _ = post::control(id.engine(), id.core(), MovedOn { id, core: to.core() });
-        }
-        reactor.metrics.clients_sent.add(1);
-        if let Err(lost) = post::control(to.engine(), to.core(), Arrival { parcel, to }) {
-            drop(lost); // that core has ended: the connection is closed
-            tell_home(id, Disconnect::Abandoned);
-        }
+        // Whoever knows it by name may have sent it elsewhere meanwhile.
+        let to = packed.take_redirection().and_then(ServiceId::from_bits).unwrap_or(to);
+        send(&reactor, parcel, farewell, to);
     });
     Ok(())
+}
+
+/// Sends a client that is free of its core on its way.
+fn send(reactor: &Reactor, parcel: Parcel, farewell: Option<Farewell>, to: ServiceId) {
+    let id = parcel.id();
+    let guests = &Services::of(reactor).guests;
+    if is_home(reactor, id) {
+        guests.send_away(id, to.core(), farewell);
+    } else {
+        guests.left(id);
+        let _ = post::control(id.engine(), id.core(), MovedOn { id, core: to.core() });
+    }
+    reactor.metrics.clients_sent.add(1);
+    if let Err(lost) = post::control(to.engine(), to.core(), Arrival { parcel, to }) {
+        drop(lost); // that core has ended: the connection is closed
+        tell_home(id, Disconnect::Abandoned);
+    }
 }
 
 fn is_home(reactor: &Reactor, id: ClientId) -> bool {
@@ -71,38 +80,30 @@ impl Letter<Rc<Reactor>> for Arrival {
             if let Some(farewell) = guests.came_home(id) {
                 session.on_farewell(farewell);
             }
-            guests.came(&session); // its key is another one by now
-            let engine = reactor.shared.engine;
-            wrap_farewell(&session, move |reactor| Services::of(reactor).guests.left(id), engine);
-        } else {
-            guests.came(&session);
-            session.on_farewell(Box::new(move |id, why| {
-                if let Some(reactor) = Reactor::try_current() {
-                    Services::of(&reactor).guests.left(id);
-                }
-                tell_home(id, why);
-            }));
         }
+        // Even at home its key is another one by now.
+        guests.came(&session);
+        let before = session.take_farewell();
+        session.on_farewell(Box::new(move |id, why| {
+            Reactor::with_current(|reactor| {
+                reactor.inspect(|reactor| Services::of(reactor).guests.left(id));
+            });
+            match before {
+                Some(before) => before(id, why),
+                None => tell_home(id, why),
+            }
+        }));
         let given = hub(reactor, self.to).is_some_and(|hub| session.give_to(&hub));
         if given {
-            return session.open();
+            session.open();
+            if reactor.is_stopping() {
+                session.drain(); // the order to do so came before the client
+            }
+            return;
         }
         tracing::debug!(client = %id, service = %self.to, "forwarded to a service that has ended");
         session.close(Disconnect::Abandoned);
     }
-}
-
-/// Adds something to do when the client is gone.
-fn wrap_farewell(session: &Rc<Session>, first: impl FnOnce(&Reactor) + 'static, _engine: u8) {
-    let before = session.take_farewell();
-    session.on_farewell(Box::new(move |id, why| {
-        if let Some(reactor) = Reactor::try_current() {
-            first(&reactor);
-        }
-        if let Some(before) = before {
-            before(id, why);
-        }
-    }));
 }
 
 /// A guest has gone on to another core.
@@ -113,7 +114,7 @@ struct MovedOn {
 
 impl Letter<Rc<Reactor>> for MovedOn {
     fn open(self, reactor: &Rc<Reactor>) {
-        Services::of(reactor).guests.send_away(self.id, self.core, None);
+        Services::of(reactor).guests.moved_on(self.id, self.core);
     }
 }
 

@@ -23,8 +23,8 @@ use crate::memory::slots::Key;
 use crate::memory::wheel::TimerKey;
 use crate::reactor::{Reactor, guarded};
 
-/// A mailbox this long is warned of; at twice as many again, and so on.
-const OVERLOAD_FIRST: u32 = 1024;
+/// A mailbox of 2 to this power is warned of; at twice as many again, and so on.
+const OVERLOAD_FIRST: u8 = 10;
 
 /// Lanes beside the mailbox that hold something: the control lane, and clients.
 const CONTROL: u8 = 1;
@@ -49,8 +49,8 @@ pub(super) struct Port<M: 'static> {
     lanes: Cell<u8>,
     /// The last event was a client's.
     client_was_last: Cell<bool>,
-    /// How many messages may wait before the next warning.
-    warn_at: Cell<u32>,
+    /// 2 to this power messages may wait before the next warning.
+    warn_at: Cell<u8>,
     supervised: Cell<bool>,
     /// It ends after the handler that runs now.
     pub(super) stopping: Cell<bool>,
@@ -60,9 +60,9 @@ pub(super) struct Port<M: 'static> {
 /// What comes to a service, in the order in which it is handled: the control lane first.
 pub(super) enum Event<M> {
     Message(M),
-    /// A client has something.
-    Client(Rc<Session>),
-    News(News),
+    /// Ask [`Port::is_clients_turn`], then [`Port::pop_client`] or [`Port::pop_news`]. Not said here:
+    /// the service's task would keep a place for it.
+    Other,
 }
 
 /// What a service hears besides messages.
@@ -156,9 +156,13 @@ impl<M: 'static> Port<M> {
         self.mailbox.len()
     }
 
-    /// Takes nothing any more.
+    /// Takes nothing any more, and closes the connections of its clients: what is dropped from here
+    /// on says nothing to them.
     pub(super) fn shut(&self) {
         self.mailbox.shut();
+        if let Some(mut clients) = self.clients.take() {
+            clients.take_all().iter().for_each(|session| session.close(Disconnect::Abandoned));
+        }
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -189,7 +193,7 @@ impl<M: 'static> Port<M> {
     #[inline]
     pub(super) fn deliver(&self, message: M) -> Result<(), Undelivered<M>> {
         let len = self.mailbox.push(message)?;
-        if len >= self.warn_at.get() {
+        if len >> self.warn_at.get() > 0 {
             self.warn(len);
         }
         Ok(())
@@ -198,7 +202,7 @@ impl<M: 'static> Port<M> {
     #[cold]
     fn warn(&self, len: u32) {
         // First: who keeps the log may be the very service, and send it this event.
-        self.warn_at.set(self.warn_at.get().saturating_mul(2));
+        self.warn_at.set((self.warn_at.get() + 1).min(31));
         tracing::warn!(service = self.name(), id = %self.id, waiting = len, "a mailbox is long");
     }
 
@@ -295,14 +299,19 @@ impl<M: 'static> Port<M> {
         }
         let is_theirs = !self.client_was_last.replace(false) || self.mailbox.len() == 0;
         if self.lanes.get() & CLIENTS != 0 && is_theirs {
-            let session = self.pop_client()?;
             self.client_was_last.set(true);
-            return Some(Event::Client(session));
+            return Some(Event::Other);
         }
         None
     }
 
-    fn pop_client(&self) -> Option<Rc<Session>> {
+    /// Whether the event that was found is a client's.
+    pub(super) fn is_clients_turn(&self) -> bool {
+        self.client_was_last.get()
+    }
+
+    /// The next client that has something.
+    pub(super) fn pop_client(&self) -> Option<Rc<Session>> {
         loop {
             let next = self.with_clients(|clients| {
                 let next = clients.pop();
@@ -324,18 +333,34 @@ impl<M: 'static> Port<M> {
                 self.unmark(CONTROL);
                 return None;
             };
-            return Some(match event {
-                Control::Message(message) => Event::Message(message),
+            match event {
+                Control::Message(message) => return Some(Event::Message(message)),
+                Control::Tick(tick) => {
+                    if let Some(message) = tick.make() {
+                        return Some(Event::Message(message));
+                    }
+                }
                 // The watch was ended while the news waited.
-                Control::Down(down) if !self.unwatch(down.service) => continue,
-                Control::Down(down) => Event::News(News::Down(down)),
-                Control::Gone(gone) => Event::News(News::Gone(gone)),
-                Control::Exit(reason) => Event::News(News::Exit(reason)),
-                Control::Tick(tick) => match tick.make() {
-                    Some(message) => Event::Message(message),
-                    None => continue,
-                },
-            });
+                Control::Down(down) if !self.unwatch(down.service) => {}
+                news => {
+                    self.with_extra(|extra| extra.control.push_front(news));
+                    self.client_was_last.set(false);
+                    return Some(Event::Other);
+                }
+            }
+        }
+    }
+
+    /// The news that [`Port::next`] has found.
+    pub(super) fn pop_news(&self) -> Option<News> {
+        match self.with_extra(|extra| extra.control.pop_front())? {
+            Control::Down(down) => Some(News::Down(down)),
+            Control::Gone(gone) => Some(News::Gone(gone)),
+            Control::Exit(reason) => Some(News::Exit(reason)),
+            other => {
+                self.with_extra(|extra| extra.control.push_front(other));
+                None
+            }
         }
     }
 
@@ -360,9 +385,6 @@ impl<M: 'static> Port<M> {
         let reactor = self.reactor();
         Services::of(reactor).leave(reactor, self.id);
         let messages = self.mailbox.close();
-        if let Some(mut clients) = self.clients.take() {
-            clients.take_all().iter().for_each(|session| session.close(Disconnect::Abandoned));
-        }
         let extra = self.extra.take();
         for message in messages {
             self.give_back(message);

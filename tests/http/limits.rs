@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use skyring::http::Limits;
+use skyring::prelude::*;
 
-use crate::common::deadline;
-use crate::support::{Peer, start_with};
+use crate::common::{Server, config, deadline};
+use crate::support::{Peer, router, start_with};
 
 const SHORT: Duration = Duration::from_millis(40);
 
@@ -87,5 +88,34 @@ fn a_peer_that_does_not_read_is_reset() {
         let mut peer = Peer::of(&server);
         peer.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n".repeat(4));
         crate::common::eventually("the connection is gone", || server.handle.connections() == 0);
+    });
+}
+
+#[test]
+fn who_finds_no_place_is_told_so() {
+    deadline(|| {
+        let config = config().connections_max(1);
+        let server = Server::of(Engine::new(config).http("127.0.0.1:0", |_| router()));
+        let mut first = Peer::of(&server);
+        assert_eq!(first.get("/").status, 200);
+        let mut second = Peer::of(&server);
+        let answer = second.answer();
+        assert_eq!((answer.status, answer.text()), (503, "Busy\n"));
+        assert_eq!(answer.header("connection"), Some("close"));
+        assert!(second.is_closed());
+        assert_eq!(first.get("/").status, 200);
+    });
+}
+
+#[test]
+fn a_proxy_says_who_asks() {
+    deadline(|| {
+        let network = "127.0.0.0/8".parse::<skyring::limit::Network>().expect("a network");
+        let config = config().proxies(vec![network]);
+        let server = Server::of(Engine::new(config).http("127.0.0.1:0", |_| router()));
+        let mut peer = Peer::of(&server);
+        peer.send("PROXY TCP4 192.0.2.7 192.0.2.1 4711 80\r\nGET /who HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(peer.answer().text(), "192.0.2.7:4711");
+        assert_eq!(peer.get("/who").text(), "192.0.2.7:4711");
     });
 }

@@ -67,6 +67,9 @@ pub(crate) fn router() -> Router {
                 }
             }))
         })
+        .get("/who", async |request| {
+            Ok(Response::text(request.peer().map(ToString::to_string).unwrap_or_default()))
+        })
         .get("/large", async |_| Ok(Response::bytes("text/plain", vec![b'x'; 8 << 20])))
         .get("/rooms/{room}/users/{user}", async |request| {
             let part = |name| request.param(name).unwrap_or_default().into_owned();

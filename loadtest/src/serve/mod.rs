@@ -6,6 +6,7 @@
 
 mod epoll;
 mod finder;
+mod long_way;
 mod raw_uring;
 mod skyring;
 mod tokio;
@@ -45,6 +46,9 @@ pub struct Args {
     /// How the epoll server is told of readiness.
     #[arg(long, value_enum, default_value_t = epoll::Trigger::Edge)]
     trigger: epoll::Trigger,
+    /// How the skyring server gives its clients to agents.
+    #[arg(long, value_enum, default_value_t = skyring::Way::Short)]
+    way: skyring::Way,
     /// Knobs of the skyring server, as in `--set spin=50us`; they win over the environment.
     #[arg(long = "set", value_name = "KNOB=VALUE")]
     set: Vec<String>,
@@ -72,7 +76,7 @@ pub enum Server {
 /// The address cannot be had, or the server's own set-up failed.
 pub fn run(args: &Args) -> Result<ExitCode> {
     if args.server == Server::Skyring {
-        return skyring::run(args.listen, args.framing, &args.set);
+        return skyring::run(args.listen, args.framing, args.way, &args.set);
     }
     let name = args.server.name();
     let listener =

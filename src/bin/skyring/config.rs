@@ -47,7 +47,7 @@ fn in_text(config: &Config, grants: &[Grant]) -> String {
         let grant = grants.iter().find(|grant| grant.name == entry.name);
         let granted = grant.map_or(String::new(), |g| format!("{} ({})", g.granted, g.reason));
         let Entry { name, value, source, .. } = &entry;
-        let line = format!("{name:32}{value:12}{source:14}{default:12}{granted}");
+        let line = format!("{name:32}{value:11} {source:14}{default:11} {granted}");
         writeln!(text, "{}", line.trim_end()).expect("a string takes all");
     }
     text.push_str("\ndocs/TUNING.md says what each does; `skyring config --json` prints it too.\n");

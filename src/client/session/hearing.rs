@@ -60,7 +60,7 @@ impl Receiver for Session {
     }
 
     fn departed(self: Rc<Self>, departure: Departure) {
-        let packed = self.with_rare(|rare| rare.packed.take());
+        let packed = self.if_rare(|rare| rare.packed.take());
         packed.expect("it leaves once")(departure);
     }
 

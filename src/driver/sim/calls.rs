@@ -5,7 +5,9 @@ use std::io;
 use rustix::io::Errno;
 
 use super::Kernel;
+use super::stream::Readable;
 use crate::driver::operation::{Descriptor, ListenOptions, Protocol, Shutdown, SocketAddress};
+use crate::memory::chain::Chain;
 
 impl Kernel {
     pub(crate) fn open(
@@ -71,6 +73,20 @@ impl Kernel {
         let mut state = self.world.0.borrow_mut();
         let id = state.resolve(socket);
         Ok(state.shutdown(id, how)?)
+    }
+
+    /// As the real one; it drops all that has come.
+    pub(crate) fn dismiss(&mut self, socket: Descriptor, words: &[u8]) -> bool {
+        let mut state = self.world.0.borrow_mut();
+        let id = state.resolve(socket);
+        let mut chain = Chain::default();
+        chain.push(words.into());
+        let sent = state.poll_send(id, &chain);
+        let _ = state.shutdown(id, Shutdown::Write);
+        if let Some(Readable::Bytes(len)) = state.poll_readable(id) {
+            state.consume(id, len);
+        }
+        sent == Some(Ok(words.len()))
     }
 
     pub(crate) fn set_abortive(&mut self, socket: Descriptor) -> io::Result<()> {

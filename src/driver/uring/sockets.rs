@@ -16,6 +16,10 @@ use crate::driver::operation::{
     Descriptor, FileMark, ListenOptions, Protocol, Shutdown, SocketAddress,
 };
 
+/// What is dropped at once of what a refused peer has sent, and how often.
+const DISMISS_RECEIVE_BYTES: usize = 4096;
+const DISMISS_RECEIVES_MAX: u32 = 4;
+
 /// The descriptor for a call that ends before the core can close it.
 fn borrow(socket: &Descriptor) -> BorrowedFd<'_> {
     // SAFETY: a descriptor is closed by the core that owns it, on this thread, after its last
@@ -167,6 +171,25 @@ pub(crate) fn shutdown(socket: Descriptor, how: Shutdown) -> io::Result<()> {
         Shutdown::Both => net::Shutdown::Both,
     };
     Ok(net::shutdown(borrow(&socket), how)?)
+}
+
+/// Sends without waiting, ends the write side, and drops what has come, up to a bound: what is left,
+/// or comes later, makes the close a reset. Whether the words have left whole.
+pub(crate) fn dismiss(socket: Descriptor, words: &[u8]) -> bool {
+    let flags = net::SendFlags::DONTWAIT | net::SendFlags::NOSIGNAL;
+    let sent = net::send(borrow(&socket), words, flags);
+    if sent.is_ok() {
+        // Fails when the peer is gone, which nobody need know any more.
+        let _ = net::shutdown(borrow(&socket), net::Shutdown::Write);
+    }
+    let mut dropped = [0; DISMISS_RECEIVE_BYTES];
+    for _ in 0..DISMISS_RECEIVES_MAX {
+        let received = net::recv(borrow(&socket), &mut dropped, net::RecvFlags::DONTWAIT);
+        if !received.is_ok_and(|(len, _)| len == DISMISS_RECEIVE_BYTES) {
+            break;
+        }
+    }
+    sent == Ok(words.len())
 }
 
 /// Makes the close send a reset instead of an orderly end, and drop what the kernel still holds.

@@ -16,6 +16,15 @@ pub(super) const LINGER: Duration = Duration::from_secs(2);
 /// something of the queue. After so many looks in a row that found nothing taken it is given up.
 const FLUSH_LOOKS: u8 = 10;
 
+/// How the flush of a closing connection gets on.
+#[derive(Default)]
+pub(super) struct Flushing {
+    /// How far it was when it was last looked at.
+    mark: (u64, u32),
+    /// Looks in a row at which it stood still.
+    stalls: u8,
+}
+
 impl Connection {
     /// Sends what is queued, then closes. Input is discarded from now on.
     pub(crate) fn close(self: &Rc<Self>) {
@@ -24,7 +33,8 @@ impl Connection {
             self.finishing.set(true);
             self.mark_dirty();
             if !self.output.borrow().is_empty() {
-                self.flush_mark.set(self.flush_progress());
+                let mark = self.flush_progress();
+                self.flushing.set(Some(Box::new(Flushing { mark, stalls: 0 })));
                 self.set_timer(self.flush_look());
             }
         }
@@ -47,10 +57,13 @@ impl Connection {
     /// Looks after the flush of a closing connection. Whether its peer is to be given up.
     fn is_flush_stalled(self: &Rc<Self>) -> bool {
         let progress = self.flush_progress();
-        let stood_still = self.flush_mark.replace(progress) == progress;
-        let stalls = if stood_still { self.flush_stalls.get() + 1 } else { 0 };
-        self.flush_stalls.set(stalls);
-        stalls >= FLUSH_LOOKS
+        let mut flushing = self.flushing.take().unwrap_or_default();
+        let stood_still = flushing.mark == progress;
+        flushing.mark = progress;
+        flushing.stalls = if stood_still { flushing.stalls + 1 } else { 0 };
+        let is_stalled = flushing.stalls >= FLUSH_LOOKS;
+        self.flushing.set(Some(flushing));
+        is_stalled
     }
 
     /// Closes at once; what is queued is dropped, and the peer sees a reset.

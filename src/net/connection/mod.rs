@@ -11,6 +11,7 @@
 mod closing;
 mod leaving;
 mod receiving;
+mod refusing;
 mod sending;
 
 use std::any::Any;
@@ -20,11 +21,12 @@ use std::rc::Rc;
 
 use rustix::io::Errno;
 
+use self::closing::Flushing;
 pub(crate) use self::leaving::Departure;
 use super::output::{Backlog, Output};
 use crate::clock::Now;
 use crate::driver::operation::{Descriptor, Event, SocketAddress};
-use crate::limit::quota::{Permit, Place};
+use crate::limit::quota::Permit;
 use crate::memory::frame::Frame;
 use crate::memory::slots::Key;
 use crate::memory::wheel::TimerKey;
@@ -75,7 +77,8 @@ pub(crate) struct Connection {
     life: Cell<Life>,
     /// Operations whose last completion has not come.
     operations: Cell<u32>,
-    receiver: RefCell<Option<Rc<dyn Receiver>>>,
+    /// Taken out for the length of a statement.
+    receiver: Cell<Option<Rc<dyn Receiver>>>,
     receiving: Cell<bool>,
     paused: Cell<bool>,
     parked: Cell<bool>,
@@ -96,10 +99,8 @@ pub(crate) struct Connection {
     bytes_sent: Cell<u64>,
     /// Of the bytes that wait, those that the last flush has seen.
     flushed: Cell<usize>,
-    /// How far the closing flush was when it was last looked at, see `closing`.
-    flush_mark: Cell<(u64, u32)>,
-    /// Looks in a row at which it stood still.
-    flush_stalls: Cell<u8>,
+    /// How the closing flush gets on, see `closing`. Boxed: it is needed at the end only.
+    flushing: Cell<Option<Box<Flushing>>>,
     /// Its place among the engine's connections; given back with the socket, whoever holds on to
     /// this.
     permit: Cell<Option<Permit>>,
@@ -120,7 +121,7 @@ impl Connection {
             peer: OnceCell::new(),
             life: Cell::new(Life::Open),
             operations: Cell::new(0),
-            receiver: RefCell::new(None),
+            receiver: Cell::new(None),
             receiving: Cell::new(false),
             paused: Cell::new(true),
             parked: Cell::new(false),
@@ -139,22 +140,13 @@ impl Connection {
             bytes_received: Cell::new(0),
             bytes_sent: Cell::new(0),
             flushed: Cell::new(0),
-            flush_mark: Cell::new((0, 0)),
-            flush_stalls: Cell::new(0),
+            flushing: Cell::new(None),
             permit: Cell::new(permit),
         });
         let key = reactor.settle(this.clone());
         this.key.set(key);
         this.watch_idle();
         this
-    }
-
-    /// Keeps a place at a gate until its socket is closed.
-    pub(crate) fn occupy(&self, place: Place) {
-        if let Some(mut permit) = self.permit.take() {
-            permit.occupy(place);
-            self.permit.set(Some(permit));
-        }
     }
 
     /// Its number on this core; never used again for another connection.
@@ -224,7 +216,9 @@ impl Connection {
     }
 
     pub(crate) fn receiver(&self) -> Option<Rc<dyn Receiver>> {
-        self.receiver.borrow().clone()
+        let receiver = self.receiver.take();
+        self.receiver.set(receiver.clone());
+        receiver
     }
 }
 

@@ -26,13 +26,18 @@ impl Connection {
         self.last_received.set(self.reactor.now());
     }
 
-    /// Turns reads off. What the kernel has taken already still comes.
+    /// Turns reads off since the reader lags. What the kernel has taken already still comes.
     pub(crate) fn pause(&self) {
-        if self.paused.replace(true) || self.life.get() != Life::Open {
-            return;
+        if !self.paused.get() && self.life.get() == Life::Open {
+            self.reactor.metrics.paused.add(1);
         }
-        self.reactor.metrics.paused.add(1);
-        if self.receiving.get() {
+        self.park();
+    }
+
+    /// Turns reads off, whoever is to read on. What the kernel has taken already still comes.
+    pub(crate) fn park(&self) {
+        let was_off = self.paused.replace(true) || self.life.get() != Life::Open;
+        if !was_off && self.receiving.get() {
             self.reactor.cancel(Token { kind: Kind::Receive, key: self.key() });
         }
     }
