@@ -33,8 +33,8 @@ use crate::wire::http::{Head, RequestError};
 pub(super) const QUEUED_BYTES_MAX: usize = 256 * 1024;
 /// Up to this size a body is copied behind its head: one piece is cheaper than two.
 const COPIED_BYTES_MAX: usize = 4 * 1024;
-/// What a connection keeps of its buffer for the next answer; a burst's is given back.
-const KEPT_BYTES_MAX: usize = 4 * 1024;
+/// What a core keeps of its buffer for the next answers; a burst's is given back.
+const KEPT_BYTES_MAX: usize = 64 * 1024;
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// One connection. Its task, its requests' bodies and its answers share it.
@@ -227,6 +227,8 @@ impl Link {
             }
             if self.continue_due.replace(false) {
                 self.write_head(|out| out.extend_from_slice(CONTINUE));
+                // At once: whoever reads the body may do so in a task of its own.
+                let _ = self.send(); // a connection that broke shows in the read
             }
             match self.stream.poll_piece(cx) {
                 Poll::Ready(Ok(Some(piece))) => {
@@ -293,6 +295,20 @@ impl Link {
     }
 
     // --- output
+
+    /// Takes the buffer that the connections of a core share, for a poll; one that waits has none.
+    pub(super) fn borrow_buffer(&self, shared: &RefCell<Vec<u8>>) {
+        let mut out = self.out.borrow_mut();
+        if out.is_empty() {
+            mem::swap(&mut *out, &mut *shared.borrow_mut());
+        }
+    }
+
+    /// Gives what was written to the stream, and the buffer back.
+    pub(super) fn return_buffer(&self, shared: &RefCell<Vec<u8>>) {
+        let _ = self.send(); // a connection that broke shows in the next read
+        mem::swap(&mut *self.out.borrow_mut(), &mut *shared.borrow_mut());
+    }
 
     /// Writes into the buffer that leaves at the end of this poll.
     #[inline]

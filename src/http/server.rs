@@ -89,8 +89,10 @@ impl Drop for Place {
 async fn run(link: Rc<Link>, place: Place) {
     let mut served = pin!(session::serve(&link, &place.hall.site));
     poll_fn(|cx| {
+        let buffer = &place.hall.site.buffer;
+        link.borrow_buffer(buffer);
         let polled = served.as_mut().poll(cx);
-        let _ = link.send(); // a connection that broke shows in the next read
+        link.return_buffer(buffer);
         polled
     })
     .await;

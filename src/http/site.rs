@@ -1,6 +1,6 @@
 //! What the connections of a core serve: the router, and the date.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use super::router::Router;
@@ -11,6 +11,8 @@ use crate::wire::http::write_date;
 /// What is served on one core.
 pub(super) struct Site {
     pub(super) router: Router,
+    /// What a connection writes in a poll.
+    pub(super) buffer: RefCell<Vec<u8>>,
     date: Cell<[u8; 29]>,
     /// Until when the date is right.
     date_until: Cell<Now>,
@@ -18,7 +20,12 @@ pub(super) struct Site {
 
 impl Site {
     pub(super) fn new(router: Router) -> Site {
-        Site { router, date: Cell::new(write_date(0)), date_until: Cell::new(Now::START) }
+        Site {
+            router,
+            buffer: RefCell::default(),
+            date: Cell::new(write_date(0)),
+            date_until: Cell::new(Now::START),
+        }
     }
 
     /// The date of this second. The clock of the wall is read once a second.

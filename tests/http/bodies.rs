@@ -88,6 +88,18 @@ fn who_waits_for_a_word_gets_it_when_the_body_is_read() {
 }
 
 #[test]
+fn a_body_may_be_read_in_a_task_of_its_own() {
+    deadline(|| {
+        let server = start();
+        let mut peer = Peer::of(&server);
+        peer.send(post("/elsewhere", "Content-Length: 2\r\nExpect: 100-continue"));
+        assert_eq!(peer.answer().status, 100);
+        assert_eq!(peer.send("h").send("i").answer().text(), "hi");
+        assert_eq!(peer.get("/").status, 200);
+    });
+}
+
+#[test]
 fn a_body_that_nobody_reads_is_skipped_or_ends_the_connection() {
     deadline(|| {
         let server = start();

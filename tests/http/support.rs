@@ -67,6 +67,10 @@ pub(crate) fn router() -> Router {
                 }
             }))
         })
+        .post("/elsewhere", async |mut request: Request| {
+            let reader = spawn(async move { request.text().await });
+            Ok(Response::text(reader.await??))
+        })
         .get("/who", async |request| {
             Ok(Response::text(request.peer().map(ToString::to_string).unwrap_or_default()))
         })
