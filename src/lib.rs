@@ -70,6 +70,7 @@
 //! | gates the long way, clients of any service | [`GateServer`], [`GateEvent`], [`GateCommand`], [`Frames`], [`ClientId`], and docs/GATE.md |
 //! | messages, calls, names, groups, supervision | [`service`] |
 //! | typed requests of JSON | [`requests`] |
+//! | HTTP servers | [`http`] |
 //! | sockets in any task: TCP, Unix, datagrams | [`net`] |
 //! | login, and sessions that outlive connections | [`loginserver`], [`msgserver`], [`login`] |
 //! | framing by hand, and framings of your own | [`wire`], [`wire::Codec`], [`net::Framed`], and docs/CODECS.md |
@@ -98,6 +99,8 @@ mod driver;
 mod error;
 mod gate;
 mod guard;
+#[cfg(feature = "http")]
+pub mod http;
 #[cfg(feature = "json")]
 pub mod json;
 pub mod limit;
@@ -168,4 +171,7 @@ mod pages {
     #[cfg(feature = "servers")]
     #[doc = include_str!("../docs/CHAT.md")]
     struct Chat;
+    #[cfg(feature = "servers")]
+    #[doc = include_str!("../docs/HTTP.md")]
+    struct Http;
 }

@@ -45,7 +45,7 @@ const TABLE: &[Row] = &[
     row("tls", 6, &[]),
     row("lane", 6, &[]),
     row("gate", 7, &[]),
-    row("http", 7, &[]),
+    row("http", 7, &["gate"]),
     row("requests", 8, &[]),
     row("websocket", 8, &[]),
     row("cluster", 8, &[]),
@@ -67,7 +67,7 @@ const ENVIRONMENT: &[&str] = &["config"];
 const CLOCKS: &[&str] = &["driver"];
 
 /// Modules that the servers may name beside what the crate's root re-exports.
-const PUBLIC: &[&str] = &["prelude", "wire", "net", "json", "limit", "requests", "service"];
+const PUBLIC: &[&str] = &["prelude", "wire", "net", "json", "limit", "requests", "http", "service"];
 
 const LINES_MAX: usize = 500;
 

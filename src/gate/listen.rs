@@ -71,7 +71,7 @@ impl fmt::Display for Listen {
 
 /// One listening place of an engine. Core 0 opens it, the others join: an internet address gets a
 /// socket of its own on each core (SO_REUSEPORT), a Unix or inherited socket one descriptor each.
-pub(super) struct Door {
+pub(crate) struct Door {
     listen: Mutex<Option<Listen>>,
     opened: Mutex<Vec<Opened>>,
 }
@@ -83,12 +83,12 @@ enum Opened {
 }
 
 impl Door {
-    pub(super) fn new(listen: Listen) -> Door {
+    pub(crate) fn new(listen: Listen) -> Door {
         Door { listen: Mutex::new(Some(listen)), opened: Mutex::default() }
     }
 
     /// Opens the place on this core.
-    pub(super) fn open(
+    pub(crate) fn open(
         &self,
         reactor: &Rc<Reactor>,
         core: &Core,

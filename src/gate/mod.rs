@@ -10,7 +10,7 @@
 mod agent;
 mod attendant;
 mod entrance;
-mod listen;
+pub(crate) mod listen;
 mod server;
 mod watched;
 

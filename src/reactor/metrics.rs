@@ -159,6 +159,10 @@ metrics! {
     clients_sent,
     /// Clients that came from another core.
     clients_taken,
+    /// Requests of HTTP that were answered, those that were refused included.
+    http_requests,
+    /// Requests of HTTP that broke the protocol or a limit; the connection has closed.
+    http_refused,
     /// Bytes received.
     bytes_received,
     /// Bytes sent.

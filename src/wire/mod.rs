@@ -32,6 +32,8 @@
 mod codec;
 mod error;
 mod frame;
+#[cfg(feature = "http")]
+pub mod http;
 mod line;
 pub mod proxy;
 

@@ -2,6 +2,8 @@
 
 mod adapter;
 mod framed;
+#[cfg(feature = "http")]
+mod owned;
 mod read;
 mod side;
 mod write;

@@ -1,0 +1,238 @@
+//! What a connection has received and nobody has read: cut into heads and bodies. No socket.
+
+use std::mem;
+
+use crate::memory::frame::Frame;
+use crate::wire::http::{BodyLength, Chunk, Chunked, Head, HeadLimits, RequestError, Step, decode};
+
+/// What was received and is unread.
+#[derive(Default)]
+pub(super) struct Input {
+    piece: Option<Frame>,
+    at: usize,
+    /// The beginning of a head whose end has not come.
+    partial: Vec<u8>,
+    scanned: usize,
+    body: BodyState,
+    /// Of the current body.
+    body_bytes: u64,
+}
+
+#[derive(Default)]
+enum BodyState {
+    /// So many bytes are left.
+    Left(u64),
+    Chunked(Box<Chunked>),
+    /// Where it ends is unknown.
+    Broken(RequestError),
+    #[default]
+    None,
+}
+
+/// What a look for the body has found.
+pub(super) enum Cut {
+    Data(Frame),
+    /// Everything was used up.
+    More,
+    End,
+}
+
+impl Input {
+    /// Takes received bytes in; all before them are used up.
+    pub(super) fn put(&mut self, piece: Frame) {
+        debug_assert!(self.piece.is_none(), "a piece is used up before the next is read");
+        self.piece = Some(piece);
+        self.at = 0;
+    }
+
+    /// What is unread, but for the beginning of a head.
+    pub(super) fn into_rest(self) -> Option<Frame> {
+        self.piece.map(|piece| piece.slice(self.at..))
+    }
+
+    /// How many bytes of the body are left; `None` when its chunks tell.
+    pub(super) fn body_left(&self) -> Option<u64> {
+        match &self.body {
+            BodyState::Left(left) => Some(*left),
+            BodyState::None => Some(0),
+            BodyState::Chunked(chunked) => chunked.is_done().then_some(0),
+            BodyState::Broken(_) => None,
+        }
+    }
+
+    /// Whether the body broke the protocol or a limit.
+    pub(super) fn is_broken(&self) -> bool {
+        matches!(self.body, BodyState::Broken(_))
+    }
+
+    /// The lines of the trailers, once the body has ended.
+    pub(super) fn trailers(&self) -> Option<&[u8]> {
+        match &self.body {
+            BodyState::Chunked(chunked) if chunked.is_done() => Some(chunked.trailers()),
+            _ => None,
+        }
+    }
+
+    /// The next head of what was received, if it is whole.
+    pub(super) fn cut_head(
+        &mut self,
+        limits: &HeadLimits,
+    ) -> Result<Option<(Head, Frame)>, RequestError> {
+        let input = self;
+        let Some(piece) = &input.piece else { return Ok(None) };
+        if input.partial.is_empty() {
+            let rest = &piece[input.at..];
+            if let Step::Head(head) = decode(rest, &mut input.scanned, limits)? {
+                let bytes = piece.slice(input.at..input.at + head.encoded);
+                input.at += head.encoded;
+                input.begin_body(&head);
+                return Ok(Some((head, bytes)));
+            }
+            input.partial.extend_from_slice(rest);
+            input.piece = None;
+            return Ok(None);
+        }
+        // No more than a head may have: what is behind it stays where it is.
+        let room = limits.head_bytes_max.saturating_sub(input.partial.len());
+        let take = room.min(piece.len() - input.at);
+        input.partial.extend_from_slice(&piece[input.at..input.at + take]);
+        let Step::Head(head) = decode(&input.partial, &mut input.scanned, limits)? else {
+            input.piece = None;
+            return Ok(None);
+        };
+        // The head ends in this piece, or it would have been whole before.
+        input.at += take - (input.partial.len() - head.encoded);
+        let mut bytes = mem::take(&mut input.partial);
+        bytes.truncate(head.encoded);
+        input.begin_body(&head);
+        Ok(Some((head, Frame::from(bytes))))
+    }
+
+    /// Whether some of a head has come. An empty line, which some peers send behind a body, is none.
+    pub(super) fn has_begun(&self) -> bool {
+        !b"\r\n".starts_with(&self.partial)
+    }
+
+    fn begin_body(&mut self, head: &Head) {
+        self.scanned = 0;
+        self.body_bytes = 0;
+        self.body = match head.body {
+            BodyLength::Bytes(0) => BodyState::None,
+            BodyLength::Bytes(len) => BodyState::Left(len),
+            BodyLength::Chunked => BodyState::Chunked(Box::default()),
+        };
+        if self.piece.as_ref().is_some_and(|piece| piece.len() == self.at) {
+            self.piece = None;
+        }
+    }
+
+    /// The next piece of the body of what was received; at most `bytes_max` bytes in all.
+    pub(super) fn cut_body(&mut self, bytes_max: u64) -> Result<Cut, RequestError> {
+        loop {
+            let (used, is_data) = match &mut self.body {
+                BodyState::None | BodyState::Left(0) => return Ok(Cut::End),
+                BodyState::Chunked(chunked) if chunked.is_done() => return Ok(Cut::End),
+                BodyState::Broken(error) => return Err(*error),
+                _ if self.piece.is_none() => return Ok(Cut::More),
+                BodyState::Left(left) => {
+                    let there = self.piece.as_ref().map_or(0, |piece| piece.len() - self.at);
+                    let used = usize::try_from(*left).unwrap_or(usize::MAX).min(there);
+                    *left -= used as u64;
+                    (used, true)
+                }
+                BodyState::Chunked(chunked) => {
+                    let piece = self.piece.as_ref().expect("looked at above");
+                    match chunked.decode(&piece[self.at..]) {
+                        Ok((used, chunk)) => (used, chunk == Chunk::Data),
+                        Err(error) => return Err(self.break_body(error)),
+                    }
+                }
+            };
+            let data = self.take(used);
+            if is_data {
+                self.body_bytes += used as u64;
+                if self.body_bytes > bytes_max {
+                    return Err(self.break_body(RequestError::BodyTooLong));
+                }
+                return Ok(Cut::Data(data.expect("there was a piece")));
+            }
+        }
+    }
+
+    #[cold]
+    fn break_body(&mut self, error: RequestError) -> RequestError {
+        self.body = BodyState::Broken(error);
+        error
+    }
+
+    /// The next `count` bytes of the piece.
+    fn take(&mut self, count: usize) -> Option<Frame> {
+        let piece = self.piece.as_ref()?;
+        let taken = piece.slice(self.at..self.at + count);
+        self.at += count;
+        if self.at == piece.len() {
+            self.piece = None;
+        }
+        Some(taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Method and body of each request, fed in `pieces`.
+    fn read(pieces: &[&[u8]]) -> Result<Vec<(String, Vec<u8>)>, RequestError> {
+        let (mut input, mut requests) = (Input::default(), Vec::new());
+        let mut in_body = false;
+        for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
+            input.put(Frame::from(piece.to_vec()));
+            loop {
+                if !in_body {
+                    let Some((head, bytes)) = input.cut_head(&HeadLimits::default())? else {
+                        break;
+                    };
+                    requests.push((head.method.of(&bytes).to_owned(), Vec::new()));
+                    in_body = true;
+                }
+                match input.cut_body(100)? {
+                    Cut::Data(data) => {
+                        requests.last_mut().expect("it has a head").1.extend_from_slice(&data);
+                    }
+                    Cut::End => in_body = false,
+                    Cut::More => break,
+                }
+            }
+            assert!(input.piece.is_none(), "all of a piece is used up");
+        }
+        Ok(requests)
+    }
+
+    #[test]
+    fn every_cut_gives_the_same_requests() {
+        let wire = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nPUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\
+            \r\n\r\nabc\r\nPOST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nde\r\n\
+            1\r\nf\r\n0\r\n\r\nHEAD / HTTP/1.1\r\nHost: a\r\n\r\n";
+        let whole = read(&[wire]).expect("valid");
+        let bodies: Vec<&[u8]> = whole.iter().map(|(_, body)| &body[..]).collect();
+        assert_eq!(bodies, [&b""[..], b"abc", b"def", b""]);
+        for first in 0..=wire.len() {
+            for second in (first..=wire.len()).step_by(3) {
+                let pieces = [&wire[..first], &wire[first..second], &wire[second..]];
+                assert_eq!(read(&pieces).expect("valid"), whole, "{first} {second}");
+            }
+        }
+        let alone: Vec<&[u8]> = wire.chunks(1).collect();
+        assert_eq!(read(&alone).expect("valid"), whole);
+    }
+
+    #[test]
+    fn the_longest_body_passes_and_one_byte_more_is_refused() {
+        let body = |len: usize| {
+            let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+            format!("{head}{len:x}\r\n{}\r\n0\r\n\r\n", "x".repeat(len))
+        };
+        assert_eq!(read(&[body(100).as_bytes()]).expect("allowed")[0].1.len(), 100);
+        assert_eq!(read(&[body(101).as_bytes()]), Err(RequestError::BodyTooLong));
+    }
+}

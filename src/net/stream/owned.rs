@@ -1,0 +1,46 @@
+//! A stream whose owner is a protocol of this crate: polled beside other things, ended in its own way.
+
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use super::Stream;
+use crate::memory::frame::Frame;
+use crate::net::connection::Connection;
+use crate::net::error::{FlushError, ReadError};
+
+impl Stream {
+    /// A stream of any kind, whose owner sees to its end when the engine stops.
+    pub(crate) fn owned(connection: Rc<Connection>) -> Stream {
+        Stream::new(connection, false)
+    }
+
+    /// As [`read`](Stream::read), for what waits for other things too. One task polls.
+    pub(crate) fn poll_piece(&self, cx: &Context<'_>) -> Poll<Result<Option<Frame>, ReadError>> {
+        if self.side.is_read() {
+            return Poll::Ready(Err(ReadError::Busy));
+        }
+        let piece = self.side.inlet.borrow_mut().take_piece();
+        if piece.is_some() {
+            self.side.connection.mark_handled();
+            self.side.catch_up();
+            return Poll::Ready(Ok(piece));
+        }
+        ready!(self.side.poll_more(cx))?;
+        Poll::Ready(Ok(None))
+    }
+
+    /// Takes bytes back in that were read, before all others.
+    pub(crate) fn unread_front(&self, bytes: Frame) {
+        self.side.inlet.borrow_mut().push_front(bytes);
+    }
+
+    /// As [`flush`](Stream::flush), for what waits for other things too.
+    pub(crate) fn poll_flushed(&self, cx: &Context<'_>) -> Poll<Result<(), FlushError>> {
+        self.side.poll_flush(cx)
+    }
+
+    /// As [`close`](Stream::close), in the background.
+    pub(crate) fn close_later(&self) {
+        self.begin_close();
+    }
+}

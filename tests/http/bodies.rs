@@ -1,0 +1,158 @@
+//! Bodies in and out: lengths, chunks, trailers, expectations, back-pressure.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::common::deadline;
+use crate::support::{BODY_BYTES_MAX, Peer, start};
+
+fn post(path: &str, field: &str) -> String {
+    format!("POST {path} HTTP/1.1\r\nHost: a\r\n{field}\r\n\r\n")
+}
+
+#[test]
+fn a_body_comes_whole_at_every_cut() {
+    deadline(|| {
+        let server = start();
+        let length = [post("/length", "Content-Length: 5").as_bytes(), b"hello"].concat();
+        let chunks = b"3;x\r\nhel\r\n2\r\nlo\r\n0\r\nX-Sum: 7\r\n\r\n";
+        let chunked = [post("/length", "Transfer-Encoding: chunked").as_bytes(), chunks].concat();
+        for (wire, expected) in [(length, "5 "), (chunked, "5 7")] {
+            let mut peer = Peer::of(&server);
+            for cut in (0..wire.len()).step_by(3) {
+                peer.send(&wire[..cut]);
+                thread::sleep(Duration::from_micros(300));
+                assert_eq!(peer.send(&wire[cut..]).answer().text(), expected, "cut at {cut}");
+            }
+        }
+    });
+}
+
+#[test]
+fn an_echo_gives_back_what_came_in_any_encoding() {
+    deadline(|| {
+        let server = start();
+        let mut peer = Peer::of(&server);
+        for len in [0, 1, 4096, 4097, 100_000, 1 << 20] {
+            let body: Vec<u8> = (0..len).map(|n| (n % 251) as u8).collect();
+            peer.send(post("/echo", &format!("Content-Length: {len}"))).send(&body);
+            assert_eq!(peer.answer().body, body);
+            peer.send(post("/echo", "Transfer-Encoding: chunked"));
+            for part in body.chunks(10_000) {
+                peer.send(format!("{:x}\r\n", part.len())).send(part).send("\r\n");
+            }
+            assert_eq!(peer.send("0\r\n\r\n").answer().body, body);
+        }
+    });
+}
+
+#[test]
+fn the_longest_body_passes_and_one_byte_more_is_refused() {
+    deadline(|| {
+        let server = start();
+        let body = vec![b'x'; BODY_BYTES_MAX as usize + 1];
+        let max = BODY_BYTES_MAX;
+        let mut peer = Peer::of(&server);
+        peer.send(post("/length", &format!("Content-Length: {max}"))).send(&body[1..]);
+        assert_eq!(peer.answer().text(), format!("{max} "));
+        peer.send(post("/length", &format!("Content-Length: {}", max + 1)));
+        assert_eq!(peer.answer().status, 413);
+        assert!(peer.is_closed());
+        let mut peer = Peer::of(&server);
+        peer.send(post("/length", "Transfer-Encoding: chunked"));
+        peer.try_send(format!("{:x}\r\n", max + 1).as_bytes()).try_send(&body);
+        assert_eq!(peer.answer().status, 413);
+    });
+}
+
+#[test]
+fn who_waits_for_a_word_gets_it_when_the_body_is_read() {
+    deadline(|| {
+        let server = start();
+        let mut peer = Peer::of(&server);
+        peer.send(post("/length", "Content-Length: 2\r\nExpect: 100-continue"));
+        assert_eq!(peer.answer().status, 100);
+        assert_eq!(peer.send("hi").answer().text(), "2 ");
+        // Who does not wait needs no word.
+        peer.send(post("/length", "Content-Length: 2\r\nExpect: 100-continue") + "hi");
+        assert_eq!(peer.answer().text(), "2 ");
+        // What nobody reads need not be sent.
+        peer.send(post("/unread", "Content-Length: 2\r\nExpect: 100-continue"));
+        let answer = peer.answer();
+        assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+        assert!(peer.is_closed());
+        let mut peer = Peer::of(&server);
+        let field = format!("Content-Length: {}\r\nExpect: 100-continue", 1 << 30);
+        assert_eq!(peer.send(post("/length", &field)).answer().status, 413);
+    });
+}
+
+#[test]
+fn a_body_may_be_read_in_a_task_of_its_own() {
+    deadline(|| {
+        let server = start();
+        let mut peer = Peer::of(&server);
+        peer.send(post("/elsewhere", "Content-Length: 2\r\nExpect: 100-continue"));
+        assert_eq!(peer.answer().status, 100);
+        assert_eq!(peer.send("h").send("i").answer().text(), "hi");
+        assert_eq!(peer.get("/").status, 200);
+    });
+}
+
+#[test]
+fn a_body_that_nobody_reads_is_skipped_or_ends_the_connection() {
+    deadline(|| {
+        let server = start();
+        let mut peer = Peer::of(&server);
+        peer.send(post("/unread", "Content-Length: 60000")).send(vec![b'x'; 60_000]);
+        assert_eq!(peer.answer().text(), "unread");
+        assert_eq!(peer.get("/").status, 200);
+        peer.send(post("/unread", "Transfer-Encoding: chunked") + "1\r\nx\r\n0\r\n\r\n");
+        assert_eq!(peer.answer().text(), "unread");
+        assert_eq!(peer.get("/").status, 200);
+        peer.send(post("/unread", "Content-Length: 1000000"));
+        assert_eq!(peer.answer().header("connection"), Some("close"));
+    });
+}
+
+#[test]
+fn a_body_is_streamed_with_trailers_or_a_length_or_cut() {
+    deadline(|| {
+        let server = start();
+        let mut peer = Peer::of(&server);
+        let answer = peer.get("/lines");
+        assert_eq!(answer.text().lines().last(), Some("line 999"));
+        assert_eq!(answer.header("x-lines"), Some("1000"));
+        let answer = peer.get("/known");
+        assert_eq!((answer.text(), answer.header("content-length")), ("12345", Some("5")));
+        peer.send("GET /cut HTTP/1.1\r\nHost: a\r\n\r\n");
+        let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| peer.answer()));
+        assert!(read.is_err(), "a part does not pass for the whole");
+    });
+}
+
+#[test]
+fn a_large_answer_waits_for_its_reader() {
+    deadline(|| {
+        let server = start();
+        let mut peer = Peer::of(&server);
+        peer.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n".repeat(8));
+        thread::sleep(Duration::from_millis(50));
+        for _ in 0..8 {
+            assert_eq!(peer.answer().body.len(), 8 << 20);
+        }
+        assert_eq!(server.metrics().kicked, 0);
+    });
+}
+
+#[test]
+fn who_writes_to_a_peer_that_is_gone_hears_of_it() {
+    deadline(|| {
+        let server = start();
+        let mut peer = Peer::of(&server);
+        peer.send("GET /ticks HTTP/1.1\r\nHost: a\r\n\r\n");
+        peer.exactly(1);
+        drop(peer);
+        crate::common::eventually("the writer ends", || server.handle.connections() == 0);
+    });
+}

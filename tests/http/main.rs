@@ -1,0 +1,16 @@
+//! HTTP servers on loopback and in the simulated kernel, by raw sockets and by clients that others
+//! wrote.
+#![cfg(feature = "http")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bodies;
+mod clients;
+mod files;
+mod limits;
+mod requests;
+mod smuggling;
+mod stop;
+mod support;
+mod weather;
