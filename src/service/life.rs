@@ -162,11 +162,11 @@ fn serve<S: Service>(service: &mut S, cx: &Context<S>) -> impl Future<Output = R
                 if cx.is_stopping() {
                     break;
                 }
-                let handling = match cx.port().next().await {
-                    Event::Message(message) => service.handle(message, cx),
+                let message = match cx.port().next().await {
+                    Event::Message(message) => message,
                     Event::Other => break,
                 };
-                if let Err(error) = handling.await {
+                if let Err(error) = service.handle(message, cx).await {
                     return failed(error);
                 }
             }
