@@ -10,7 +10,7 @@ use super::Service;
 use super::address::Address;
 use super::context::Context;
 use super::error::SpawnError;
-use super::port::{Event, News, Port, Traits};
+use super::port::{News, Port, Traits};
 use super::reason::Reason;
 use super::table::Services;
 use super::tell::tell;
@@ -162,10 +162,7 @@ fn serve<S: Service>(service: &mut S, cx: &Context<S>) -> impl Future<Output = R
                 if cx.is_stopping() {
                     break;
                 }
-                let message = match cx.port().next().await {
-                    Event::Message(message) => message,
-                    Event::Other => break,
-                };
+                let Some(message) = cx.port().next().await else { break };
                 if let Err(error) = service.handle(message, cx).await {
                     return failed(error);
                 }

@@ -56,13 +56,6 @@ pub(super) struct Port<M: 'static> {
     started: Cell<bool>,
 }
 
-/// What comes to a service, in the order in which it is handled: the control lane first.
-pub(super) enum Event<M> {
-    Message(M),
-    /// Ask [`Port::pop_batch`], then [`Port::pop_client`], then [`Port::pop_news`].
-    Other,
-}
-
 /// What a service hears besides messages.
 pub(super) enum News {
     Down(Box<Down>),
@@ -260,9 +253,10 @@ impl<M: 'static> Port<M> {
         self.lanes.set(self.lanes.get() & !lane);
     }
 
-    /// The next event; only the service's own task asks.
+    /// The next message; only the service's own task asks. None: something else comes first. Ask
+    /// [`Port::pop_batch`], then [`Port::pop_client`], then [`Port::pop_news`].
     #[inline]
-    pub(super) async fn next(&self) -> Event<M> {
+    pub(super) async fn next(&self) -> Option<M> {
         std::future::poll_fn(|_| {
             // One that was killed by its own handler goes no further.
             if self.mailbox.is_closed() || !self.mailbox.try_spend() {
@@ -276,7 +270,7 @@ impl<M: 'static> Port<M> {
             match self.mailbox.pop() {
                 Some(message) => {
                     self.reactor().metrics.messages.add(1);
-                    Poll::Ready(Event::Message(message))
+                    Poll::Ready(Some(message))
                 }
                 None => {
                     self.rest();
@@ -289,7 +283,7 @@ impl<M: 'static> Port<M> {
 
     /// The next event that is no message: the control lane first, then clients and messages in
     /// turn, so that neither starves the other.
-    fn pop_lanes(&self) -> Option<Event<M>> {
+    fn pop_lanes(&self) -> Option<Option<M>> {
         if self.lanes.get() & CONTROL != 0
             && let Some(event) = self.pop_control()
         {
@@ -298,14 +292,13 @@ impl<M: 'static> Port<M> {
         let is_theirs = !self.client_was_last.replace(false) || self.mailbox.len() == 0;
         if self.lanes.get() & CLIENTS != 0 && is_theirs {
             self.client_was_last.set(true);
-            return Some(Event::Other);
+            return Some(None);
         }
         None
     }
 
     /// The client whose turn it is, if what it has are frames. The task of a service keeps a place
     /// for that one, and not for what is rare.
-    #[inline]
     pub(super) fn pop_batch(&self) -> Option<Client> {
         let client = self.pop_client()?;
         if client.session().has_batch() {
@@ -338,17 +331,17 @@ impl<M: 'static> Port<M> {
         }
     }
 
-    fn pop_control(&self) -> Option<Event<M>> {
+    fn pop_control(&self) -> Option<Option<M>> {
         loop {
             let Some(event) = self.with_extra(|extra| extra.control.pop_front()) else {
                 self.unmark(CONTROL);
                 return None;
             };
             match event {
-                Control::Message(message) => return Some(Event::Message(message)),
+                Control::Message(message) => return Some(Some(message)),
                 Control::Tick(tick) => {
                     if let Some(message) = tick.make() {
-                        return Some(Event::Message(message));
+                        return Some(Some(message));
                     }
                 }
                 // The watch was ended while the news waited.
@@ -356,7 +349,7 @@ impl<M: 'static> Port<M> {
                 news => {
                     self.with_extra(|extra| extra.control.push_front(news));
                     self.client_was_last.set(false);
-                    return Some(Event::Other);
+                    return Some(None);
                 }
             }
         }
