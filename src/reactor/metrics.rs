@@ -103,6 +103,8 @@ metrics! {
     /// core, a thread or a broadcast and found their service dead or its mailbox full, or waited at
     /// a service that ended.
     messages_undelivered,
+    /// Broadcasts that did not reach the members on a core, because it lagged; one for each such core.
+    broadcasts_lost,
     /// Calls that failed before they left: their service had ended, or there was no room.
     calls_refused,
     /// Answers that came when nobody waited for them any more.

@@ -123,7 +123,8 @@ impl<T: Send + Sync + 'static> Group<T> {
 
     /// Gives `value` to all members. It is never copied. Members whose mailbox is full miss it,
     /// which is counted (`messages_undelivered`) and told to
-    /// [`Service::on_undelivered`](super::Service::on_undelivered).
+    /// [`Service::on_undelivered`](super::Service::on_undelivered). Where another core lags so far that
+    /// the way to it is full, all of its members miss it (`broadcasts_lost`).
     ///
     /// # Errors
     /// [`Undelivered`] with the value: the way to the group's home core is full, or that core has
@@ -237,7 +238,7 @@ impl<T: Send + Sync + 'static> Letter<Rc<Reactor>> for Publish<T> {
         for core in cores.into_iter().flatten() {
             let hand_out = HandOut { group, value: value.clone() };
             if post::message(group.engine(), core, hand_out).is_err() {
-                let lost = &reactor.metrics.messages_undelivered;
+                let lost = &reactor.metrics.broadcasts_lost;
                 lost.add(1);
                 if lost.value().is_power_of_two() {
                     tracing::warn!(core, "broadcasts do not reach the members on a core that lags");
