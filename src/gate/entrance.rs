@@ -100,7 +100,13 @@ async fn attend(entrance: Weak<Entrance>, start: Start, core: Core) {
         let Some(service) = entrance.upgrade().and_then(|entrance| entrance.service.get()) else {
             return;
         };
-        let Ok(end) = ended(service) else { return };
+        let end = match ended(service) {
+            Ok(end) => end,
+            Err(error) => {
+                tracing::error!(core = core.index, %error, "a gate is not watched: it is not started again");
+                return;
+            }
+        };
         let down = end.await;
         if Reactor::current().is_stopping() {
             return;

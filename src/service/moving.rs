@@ -34,7 +34,8 @@ pub(super) fn send_away(session: &Rc<Session>, to: ServiceId) -> Result<(), Forw
     let packed = session.clone();
     session.pack(move |parcel, farewell| {
         // Whoever knows it by name may have sent it elsewhere meanwhile.
-        let to = packed.take_redirection().and_then(ServiceId::from_bits).unwrap_or(to);
+        let redirection = packed.take_redirection().and_then(ServiceId::from_bits);
+        let to = redirection.filter(|other| other.engine() == to.engine()).unwrap_or(to);
         send(&reactor, parcel, farewell, to);
     });
     Ok(())
