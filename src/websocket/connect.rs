@@ -4,6 +4,8 @@ use std::future::IntoFuture;
 use std::pin::Pin;
 use std::time::Duration;
 
+#[cfg(feature = "deflate")]
+use super::deflate::{Compression, Deflate};
 use super::error::OpenError;
 use super::limits::Limits;
 use super::socket::{Terms, WebSocket};
@@ -49,6 +51,8 @@ pub fn connect(url: impl Into<String>) -> Connect {
         protocols: Vec::new(),
         fields: Vec::new(),
         limits: Limits::default(),
+        #[cfg(feature = "deflate")]
+        deflate: None,
         timeout: None,
         fault: None,
     }
@@ -63,6 +67,8 @@ pub struct Connect {
     /// Checked, each with its CR LF.
     fields: Vec<u8>,
     limits: Limits,
+    #[cfg(feature = "deflate")]
+    deflate: Option<Deflate>,
     timeout: Option<Duration>,
     fault: Option<&'static str>,
 }
@@ -104,6 +110,14 @@ impl Connect {
         self
     }
 
+    /// Offers to compress messages. (Feature `deflate`.)
+    #[cfg(feature = "deflate")]
+    pub fn deflate(mut self, deflate: Deflate) -> Connect {
+        self.fault = self.fault.or(deflate.fault());
+        self.deflate = Some(deflate);
+        self
+    }
+
     /// How long connecting and the handshake may take together; `SKYRING_CONNECT_TIMEOUT` unless
     /// said.
     pub fn timeout(mut self, timeout: Duration) -> Connect {
@@ -132,6 +146,9 @@ impl Connect {
             target: &url.target,
             nonce: random_bytes(),
             protocols: &self.protocols,
+            #[cfg(feature = "deflate")]
+            deflate: self.deflate.map(|ours| ours.offer()),
+            #[cfg(not(feature = "deflate"))]
             deflate: None,
             fields: &self.fields,
         };
@@ -144,7 +161,14 @@ impl Connect {
         let head = [&head[..], b"\r\n\r\n"].concat();
         let answer = plan.check(&head).map_err(OpenError::Refused)?;
         let protocol = answer.protocol.map(Into::into);
-        let terms = Terms { limits: self.limits, is_server: false, protocol };
+        let terms = Terms {
+            limits: self.limits,
+            is_server: false,
+            protocol,
+            #[cfg(feature = "deflate")]
+            compression: (self.deflate.zip(answer.deflate))
+                .map(|(ours, agreed)| Compression::new(agreed, ours, false)),
+        };
         Ok(WebSocket::over(stream.into_stream(), terms))
     }
 }

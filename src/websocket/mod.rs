@@ -32,6 +32,8 @@
 //! A message that came in one piece is not copied. Peers are bounded by [`Limits`].
 
 mod connect;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod error;
 mod input;
 mod keepalive;
@@ -45,6 +47,8 @@ mod upgrade;
 mod url;
 
 pub use self::connect::{Connect, connect};
+#[cfg(feature = "deflate")]
+pub use self::deflate::Deflate;
 pub use self::error::{OpenError, SocketError};
 pub use self::limits::Limits;
 pub use self::message::{Message, Outgoing, Text};

@@ -1,5 +1,7 @@
 //! What a server offers.
 
+#[cfg(feature = "deflate")]
+use super::deflate::Deflate;
 use super::limits::Limits;
 
 /// How a server speaks WebSocket. Keep one for each route.
@@ -14,6 +16,8 @@ pub struct Options {
     /// Empty: pages from everywhere.
     pub(super) origins: Vec<String>,
     pub(super) limits: Limits,
+    #[cfg(feature = "deflate")]
+    pub(super) deflate: Option<Deflate>,
 }
 
 impl Options {
@@ -43,6 +47,18 @@ impl Options {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Options {
         self.limits = limits;
+        self
+    }
+
+    /// Compresses messages for clients that can read them so. (Feature `deflate`.)
+    ///
+    /// # Panics
+    /// When a window has not 9 to 15 bits, or the level is not from 1 to 9.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn deflate(mut self, deflate: Deflate) -> Options {
+        assert!(deflate.fault().is_none(), "{}", deflate.fault().unwrap_or_default());
+        self.deflate = Some(deflate);
         self
     }
 }

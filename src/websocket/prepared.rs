@@ -1,12 +1,17 @@
 //! A message that goes to many: encoded once.
 
 use std::cell::OnceCell;
+#[cfg(feature = "deflate")]
+use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 
 use bytes::Bytes;
 
+#[cfg(feature = "deflate")]
+use super::deflate::Style;
 use super::message::{Kind, Outgoing};
+use crate::memory::chain::Payload;
 use crate::reactor::Reactor;
 use crate::wire::websocket::{FrameHead, OpCode};
 
@@ -27,16 +32,19 @@ use crate::wire::websocket::{FrameHead, OpCode};
 pub struct Prepared(Rc<Inner>);
 
 struct Inner {
-    pub(super) opcode: OpCode,
+    opcode: OpCode,
     payload: Bytes,
     /// Head and payload, as a server sends them.
     plain: OnceCell<Bytes>,
+    /// The same compressed, for each way that was agreed on: few, since a server has one way of its
+    /// own and windows have seven sizes.
+    #[cfg(feature = "deflate")]
+    compressed: RefCell<Vec<(Style, Bytes)>>,
 }
 
 impl Prepared {
     /// Takes what [`WebSocket::send`](super::WebSocket::send) takes.
     pub fn new<'a>(message: impl Into<Outgoing<'a>>) -> Prepared {
-        use crate::memory::chain::Payload;
         let (opcode, payload) = match message.into().0 {
             Kind::Prepared(prepared) => return prepared.clone(),
             Kind::Plain(opcode, payload) => (opcode, payload),
@@ -46,7 +54,13 @@ impl Prepared {
             Payload::Bytes(bytes) => bytes,
             Payload::Slice(slice) => Bytes::copy_from_slice(slice),
         };
-        Prepared(Rc::new(Inner { opcode, payload, plain: OnceCell::new() }))
+        Prepared(Rc::new(Inner {
+            opcode,
+            payload,
+            plain: OnceCell::new(),
+            #[cfg(feature = "deflate")]
+            compressed: RefCell::default(),
+        }))
     }
 
     pub(super) fn opcode(&self) -> OpCode {
@@ -64,6 +78,20 @@ impl Prepared {
             encode(self.0.opcode, false, &self.0.payload)
         };
         self.0.plain.get_or_init(encode).clone()
+    }
+
+    /// Head and payload, compressed without regard to what was sent before.
+    #[cfg(feature = "deflate")]
+    pub(super) fn compressed(&self, reactor: &Reactor, style: Style) -> Bytes {
+        let mut known = self.0.compressed.borrow_mut();
+        if let Some((_, bytes)) = known.iter().find(|(of, _)| *of == style) {
+            return bytes.clone();
+        }
+        reactor.metrics.websocket_encodings.add(1);
+        let small = style.deflater().deflate(&self.0.payload);
+        let bytes = encode(self.0.opcode, true, &small);
+        known.push((style, bytes.clone()));
+        bytes
     }
 }
 

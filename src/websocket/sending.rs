@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use super::message::{Kind, Outgoing};
+use super::prepared::Prepared;
 use super::socket::{Inner, State, WebSocket};
 use crate::error::SendError;
 use crate::memory::chain::Payload;
@@ -54,13 +55,7 @@ impl WebSocket {
         }
         match message.into().0 {
             Kind::Plain(opcode, payload) => inner.send_message(opcode, payload),
-            Kind::Prepared(prepared) if inner.is_server() => {
-                let encoded = prepared.plain(&inner.reactor);
-                inner.stream.write(encoded)
-            }
-            Kind::Prepared(prepared) => {
-                inner.send_message(prepared.opcode(), prepared.payload()[..].into())
-            }
+            Kind::Prepared(prepared) => inner.send_prepared(prepared),
         }
     }
 
@@ -84,7 +79,32 @@ impl WebSocket {
 impl Inner {
     #[inline]
     fn send_message(&self, opcode: OpCode, payload: Payload<'_>) -> Result<(), SendError> {
+        #[cfg(feature = "deflate")]
+        if let Some(compression) = &self.compression
+            && compression.borrow().applies_to(payload.len())
+        {
+            let small = compression.borrow_mut().deflate(payload.as_ref());
+            return self.send_frame(opcode, true, small.into());
+        }
         self.send_frame(opcode, false, payload)
+    }
+
+    /// Queues a message that goes to many.
+    fn send_prepared(&self, prepared: &Prepared) -> Result<(), SendError> {
+        if !self.is_server() {
+            return self.send_message(prepared.opcode(), prepared.payload()[..].into());
+        }
+        #[cfg(feature = "deflate")]
+        if let Some(compression) = &self.compression
+            && compression.borrow().applies_to(prepared.payload().len())
+        {
+            let style = compression.borrow().style;
+            if !style.forgets {
+                return self.send_message(prepared.opcode(), prepared.payload()[..].into());
+            }
+            return self.stream.write(prepared.compressed(&self.reactor, style));
+        }
+        self.stream.write(prepared.plain(&self.reactor))
     }
 
     /// Queues one frame.

@@ -13,6 +13,8 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+#[cfg(feature = "deflate")]
+use super::deflate::Compression;
 use super::error::SocketError;
 use super::input::{Input, Item};
 use super::keepalive::KeepAlive;
@@ -71,6 +73,8 @@ pub(super) struct Inner {
     /// Of a client.
     pub(super) masks: Option<Box<RefCell<Masks>>>,
     input: RefCell<Input>,
+    #[cfg(feature = "deflate")]
+    pub(super) compression: Option<Box<RefCell<Compression>>>,
     pub(super) state: Cell<State>,
     pub(super) alive: KeepAlive,
     reading: Cell<bool>,
@@ -84,6 +88,8 @@ pub(super) struct Terms {
     pub(super) limits: Limits,
     pub(super) is_server: bool,
     pub(super) protocol: Option<Box<str>>,
+    #[cfg(feature = "deflate")]
+    pub(super) compression: Option<Compression>,
 }
 
 /// The right to read, until it is dropped.
@@ -98,13 +104,19 @@ impl Drop for Claim<'_> {
 impl WebSocket {
     /// A WebSocket over a stream on which the handshake is done.
     pub(super) fn over(stream: Stream, terms: Terms) -> WebSocket {
-        let Terms { limits, is_server, protocol } = terms;
+        #[cfg(feature = "deflate")]
+        let compresses = terms.compression.is_some();
+        #[cfg(not(feature = "deflate"))]
+        let compresses = false;
+        let Terms { limits, is_server, protocol, .. } = terms;
         let inner = Rc::new(Inner {
             reactor: Reactor::current(),
             stream,
             limits,
             masks: (!is_server).then(Masks::new),
-            input: RefCell::new(Input::new(limits.decoder(), false, is_server)),
+            input: RefCell::new(Input::new(limits.decoder(), compresses, is_server)),
+            #[cfg(feature = "deflate")]
+            compression: terms.compression.map(|agreed| Box::new(RefCell::new(agreed))),
             state: Cell::new(State::Open),
             alive: KeepAlive::default(),
             reading: Cell::new(false),
@@ -268,7 +280,8 @@ impl Inner {
             return Ok(None); // nothing counts behind a Close
         }
         match item {
-            Item::Message { opcode, payload, .. } => {
+            Item::Message { opcode, compressed, payload } => {
+                let payload = if compressed { self.inflate(opcode, &payload)? } else { payload };
                 Ok(Some(Event::Message(message(opcode, payload))))
             }
             Item::Ping(payload) => {
@@ -284,6 +297,23 @@ impl Inner {
                 Ok(None)
             }
         }
+    }
+
+    /// The message itself.
+    #[cfg(feature = "deflate")]
+    fn inflate(&self, opcode: OpCode, payload: &[u8]) -> Result<Frame, ProtocolError> {
+        let compression = self.compression.as_ref().expect("else the decoder refuses the bit");
+        let bytes_max = self.limits.message_bytes_max;
+        let message = compression.borrow_mut().inflate(payload, bytes_max)?;
+        if opcode == OpCode::Text && simdutf8::basic::from_utf8(&message).is_err() {
+            return Err(ProtocolError::BadUtf8);
+        }
+        Ok(message.into())
+    }
+
+    #[cfg(not(feature = "deflate"))]
+    fn inflate(&self, _: OpCode, _: &[u8]) -> Result<Frame, ProtocolError> {
+        Err(ProtocolError::ReservedBits) // it was not agreed on
     }
 
     /// Sends a Close, if none was sent.

@@ -1,5 +1,7 @@
 //! A server's side of the handshake: a request of HTTP becomes a WebSocket.
 
+#[cfg(feature = "deflate")]
+use super::deflate::Compression;
 use super::options::Options;
 use super::socket::{Terms, WebSocket};
 use crate::error::Result;
@@ -41,8 +43,17 @@ where
     };
     let protocol = offer.choose_protocol(&options.protocols);
     let accept = offer.accept_key();
-    let terms =
-        Terms { limits: options.limits, is_server: true, protocol: protocol.map(Into::into) };
+    #[cfg(feature = "deflate")]
+    let agreed = options.deflate.and_then(|ours| {
+        offer.choose_deflate(&ours.offer()).map(|agreed| (ours, agreed))
+    });
+    let terms = Terms {
+        limits: options.limits,
+        is_server: true,
+        protocol: protocol.map(Into::into),
+        #[cfg(feature = "deflate")]
+        compression: agreed.map(|(ours, agreed)| Compression::new(agreed, ours, true)),
+    };
     let mut response = Response::upgrade("websocket", async move |upgraded| {
         let ws = WebSocket::over(upgraded.into_stream(), terms);
         let ending = Ending(ws.clone());
@@ -51,6 +62,10 @@ where
         served
     })?;
     response = response.header("sec-websocket-accept", &accept)?;
+    #[cfg(feature = "deflate")]
+    if let Some((_, agreed)) = agreed {
+        response = response.header("sec-websocket-extensions", &agreed.answer())?;
+    }
     if let Some(protocol) = protocol {
         response = response.header("sec-websocket-protocol", protocol)?;
     }

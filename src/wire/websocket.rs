@@ -34,6 +34,8 @@
 
 mod close;
 mod decoder;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod error;
 mod extension;
 mod handshake;
@@ -43,6 +45,8 @@ mod utf8;
 
 pub use self::close::{Close, is_close_code};
 pub use self::decoder::{Decoder, DecoderLimits, Found, Joined, Small, Step};
+#[cfg(feature = "deflate")]
+pub use self::deflate::{Deflater, Inflater};
 pub use self::error::ProtocolError;
 pub use self::extension::{Agreement, DeflateOffer};
 pub use self::handshake::{

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 
 use skyring::prelude::*;
-use skyring::websocket::{self, Limits};
+use skyring::websocket::{self, Deflate, Limits};
 
 use crate::common::{Server, config};
 use crate::support::{MESSAGE_BYTES_MAX, router, serve_echo};
@@ -94,7 +94,7 @@ async fn run_cases(base: &str) -> Result<()> {
     counting.close(1000, "").await?;
     for case in 1..=count {
         let url = format!("{base}/runCase?case={case}&agent=skyring");
-        let ws = websocket::connect(url).limits(limits).await?;
+        let ws = websocket::connect(url).limits(limits).deflate(Deflate::default()).await?;
         // Most cases end by what they test.
         let _ = serve_echo(ws.clone()).await;
         let _ = ws.close(1000, "").await;

@@ -2,7 +2,7 @@
 
 use skyring::http::{Request, Response, Router};
 use skyring::prelude::*;
-use skyring::websocket::{self, Limits, Options, WebSocket};
+use skyring::websocket::{self, Deflate, Limits, Options, WebSocket};
 
 /// As large as the largest message of the Autobahn suite.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 16 << 20;
@@ -16,7 +16,7 @@ pub(crate) async fn serve_echo(ws: WebSocket) -> Result<()> {
 
 pub(crate) fn options() -> Options {
     let limits = Limits { message_bytes_max: MESSAGE_BYTES_MAX, ..Limits::default() };
-    Options::new().limits(limits)
+    Options::new().limits(limits).deflate(Deflate::default())
 }
 
 async fn echo(request: Request) -> Result<Response> {
