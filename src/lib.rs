@@ -138,8 +138,8 @@ pub use reactor::engine::{Engine, Handle, Stopper};
 pub use reactor::fabric::FabricQueue;
 pub use reactor::shared::Core;
 pub use reactor::{
-    Elapsed, JoinError, JoinHandle, Metrics, Sleep, Within, ban, now, random, random_bytes, sleep,
-    spawn, stopping, unban, unix_time, within,
+    Elapsed, JoinError, JoinHandle, Metrics, Sleep, Within, ban, core_metrics, now, random,
+    random_bytes, sleep, spawn, stopping, unban, unix_time, within,
 };
 pub use service::{Address, Context, Local, Reply, Service, Undelivered};
 pub use wire::{Framing, LengthPrefix};
