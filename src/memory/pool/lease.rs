@@ -43,6 +43,22 @@ impl Lease {
         unsafe { slice::from_raw_parts(entry.data.get().as_ptr(), entry.len.get() as usize) }
     }
 
+    /// The received bytes of a block, to be changed where they lie; `None` while another lease is on
+    /// them, and on the heap.
+    pub(crate) fn bytes_mut(&mut self) -> Option<&mut [u8]> {
+        let entry = self.entry();
+        let is_alone = entry.count.get() == 1 && entry.away.get() == 0;
+        if !is_alone || !matches!(entry.owner, Owner::Pool { .. }) {
+            return None;
+        }
+        // SAFETY: the kernel has written `len` bytes at `data` and is done with the block until
+        // this lease gives it back. No other lease reads it: the count is one, nothing is away, and
+        // this one is borrowed alone as long as the slice is.
+        Some(unsafe {
+            slice::from_raw_parts_mut(entry.data.get().as_ptr(), entry.len.get() as usize)
+        })
+    }
+
     /// How many bytes were received.
     #[inline]
     pub(crate) fn len(&self) -> u32 {
