@@ -72,6 +72,7 @@
 //! | typed requests of JSON | [`requests`] |
 //! | HTTP servers | [`http`] |
 //! | WebSocket, servers and clients | [`websocket`] |
+//! | TLS for gates, HTTP and streams | [`tls`] |
 //! | sockets in any task: TCP, Unix, datagrams | [`net`] |
 //! | login, and sessions that outlive connections | [`loginserver`], [`msgserver`], [`login`] |
 //! | framing by hand, and framings of your own | [`wire`], [`wire::Codec`], [`net::Framed`], and docs/CODECS.md |
@@ -122,6 +123,8 @@ pub mod requests;
 pub mod servers;
 pub mod service;
 pub mod sim;
+#[cfg(feature = "tls")]
+pub mod tls;
 #[cfg(feature = "websocket")]
 pub mod websocket;
 pub mod wire;

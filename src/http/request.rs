@@ -165,6 +165,12 @@ impl Request {
         self.body.link().stream.peer()
     }
 
+    /// What was negotiated by TLS; `None` when the connection is not encrypted.
+    #[cfg(feature = "tls")]
+    pub fn tls(&self) -> Option<std::sync::Arc<crate::tls::Negotiated>> {
+        self.body.link().stream.tls()
+    }
+
     /// The body, to be read piece by piece.
     pub fn body(&mut self) -> &mut Body {
         &mut self.body
