@@ -70,7 +70,8 @@
 //! | gates the long way, clients of any service | [`GateServer`], [`GateEvent`], [`GateCommand`], [`Frames`], [`ClientId`], and docs/GATE.md |
 //! | messages, calls, names, groups, supervision | [`service`] |
 //! | typed requests of JSON | [`requests`] |
-//! | HTTP servers | [`http`] |
+//! | HTTP servers and clients | [`http`] |
+//! | hyper on these streams: HTTP/2, gRPC | [`compat`] |
 //! | sockets in any task: TCP, Unix, datagrams | [`net`] |
 //! | login, and sessions that outlive connections | [`loginserver`], [`msgserver`], [`login`] |
 //! | framing by hand, and framings of your own | [`wire`], [`wire::Codec`], [`net::Framed`], and docs/CODECS.md |
@@ -93,6 +94,8 @@
 
 mod client;
 mod clock;
+#[cfg(feature = "compat")]
+pub mod compat;
 pub mod config;
 pub mod doctor;
 mod driver;
@@ -174,4 +177,7 @@ mod pages {
     #[cfg(feature = "servers")]
     #[doc = include_str!("../docs/HTTP.md")]
     struct Http;
+    #[cfg(feature = "compat")]
+    #[doc = include_str!("../docs/HTTP2.md")]
+    struct Http2;
 }
