@@ -70,9 +70,10 @@
 //! | gates the long way, clients of any service | [`GateServer`], [`GateEvent`], [`GateCommand`], [`Frames`], [`ClientId`], and docs/GATE.md |
 //! | messages, calls, names, groups, supervision | [`service`] |
 //! | typed requests of JSON | [`requests`] |
-//! | HTTP servers | [`http`] |
+//! | HTTP servers and clients | [`http`] |
 //! | WebSocket, servers and clients | [`websocket`] |
 //! | TLS for gates, HTTP and streams | [`tls`] |
+//! | hyper on these streams: HTTP/2, gRPC | [`compat`] |
 //! | sockets in any task: TCP, Unix, datagrams | [`net`] |
 //! | login, and sessions that outlive connections | [`loginserver`], [`msgserver`], [`login`] |
 //! | framing by hand, and framings of your own | [`wire`], [`wire::Codec`], [`net::Framed`], and docs/CODECS.md |
@@ -95,6 +96,8 @@
 
 mod client;
 mod clock;
+#[cfg(feature = "compat")]
+pub mod compat;
 pub mod config;
 pub mod doctor;
 mod driver;
@@ -180,4 +183,7 @@ mod pages {
     #[cfg(feature = "servers")]
     #[doc = include_str!("../docs/HTTP.md")]
     struct Http;
+    #[cfg(feature = "compat")]
+    #[doc = include_str!("../docs/HTTP2.md")]
+    struct Http2;
 }

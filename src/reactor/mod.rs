@@ -63,7 +63,7 @@ pub use self::timer::{Elapsed, Sleep, Within, sleep, within};
 
 use self::blocking::Blocking;
 use self::fabric::Fabric;
-use self::inbox::Inbox;
+pub(crate) use self::inbox::Inbox;
 use self::progress::Shown;
 use self::shared::Shared;
 use self::task::Tasks;
