@@ -11,6 +11,7 @@
 //! cpu process                    who used how much CPU; a server as a child process
 //! generator                      connections driven open or closed loop, in slices
 //! machine plot progress          what a report says of the machine; SVG; the live line
+//! measure                        one run from its server to its verdict and report
 //! echo chat calibrate compare serve   the sub-commands
 //! ```
 
@@ -24,6 +25,7 @@ pub mod framing;
 pub mod generator;
 pub mod latency;
 pub mod machine;
+pub mod measure;
 pub mod payload;
 pub mod plot;
 pub mod process;

@@ -21,10 +21,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::cpu;
-use crate::echo::Format;
 use crate::error::{Error, Result};
 use crate::framing::Framing;
 use crate::machine::Machine;
+use crate::measure::Format;
 use crate::process::{self, Server};
 use crate::progress::{Interrupt, Watch};
 use crate::units::{parse_bytes, parse_count, parse_duration, parse_rate};
