@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use crate::error::{Error, Result};
 use crate::framing::Framing;
 use crate::measure::{self, Scenario};
+use crate::protocol::Protocol;
 use crate::units::parse_bytes;
 
 const EXAMPLES: &str = "\
@@ -33,7 +34,7 @@ pub struct Args {
     pub size: usize,
     /// What every run takes.
     #[command(flatten)]
-    pub run: measure::Args,
+    pub run: measure::Run,
 }
 
 /// Runs the benchmark and prints its result.
@@ -46,7 +47,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let scenario = Scenario {
         name: "echo",
         target: args.target.as_deref().map(resolve).transpose()?,
-        framing: args.framing,
+        protocol: Protocol::Frames(args.framing),
         payload_bytes: args.size,
     };
     measure::run(&args.run, &scenario)

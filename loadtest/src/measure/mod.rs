@@ -19,11 +19,11 @@ use serde_json::Value;
 
 use crate::cpu;
 use crate::error::{Doing, Error, Result};
-use crate::framing::Framing;
 use crate::generator::{Generator, Options, Pacing, Plan};
 use crate::machine::Machine;
 use crate::process::{self, Server};
 use crate::progress::{Interrupt, Watch};
+use crate::protocol::Protocol;
 use crate::units::{parse_count, parse_duration, parse_rate, show_rate};
 use outcome::Outcome;
 use verdict::Evidence;
@@ -37,7 +37,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 
 /// What every run takes.
 #[derive(clap::Args, Clone, Debug)]
-pub struct Args {
+pub struct Run {
     /// Process of the target, whose CPU time is to be read [default: looked up if it is local]
     #[arg(long, value_name = "PID", env = "SKYRING_LOAD_SERVER_PID")]
     pub server_pid: Option<u32>,
@@ -78,8 +78,8 @@ pub struct Scenario {
     pub name: &'static str,
     /// A server that runs already.
     pub target: Option<SocketAddr>,
-    /// How messages are told apart.
-    pub framing: Framing,
+    /// What is spoken.
+    pub protocol: Protocol,
     /// Bytes of a payload.
     pub payload_bytes: usize,
 }
@@ -108,7 +108,7 @@ struct Target {
 /// # Errors
 /// The options make no sense, the server cannot be started or reached, or the result cannot be
 /// written.
-pub fn run(args: &Args, scenario: &Scenario) -> Result<ExitCode> {
+pub fn run(args: &Run, scenario: &Scenario) -> Result<ExitCode> {
     let options = options(args, scenario);
     check_time(args)?;
     let cores = cpu::cores();
@@ -148,7 +148,7 @@ pub fn run(args: &Args, scenario: &Scenario) -> Result<ExitCode> {
     finish(args, &outcome)
 }
 
-fn finish(args: &Args, outcome: &Outcome) -> Result<ExitCode> {
+fn finish(args: &Run, outcome: &Outcome) -> Result<ExitCode> {
     let json = format!("{:#}\n", outcome.json());
     match args.format {
         Format::Text => print!("{}", table::text(outcome)),
@@ -173,9 +173,9 @@ fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn options(args: &Args, scenario: &Scenario) -> Options {
+fn options(args: &Run, scenario: &Scenario) -> Options {
     Options {
-        framing: scenario.framing,
+        protocol: scenario.protocol.clone(),
         connections: args.connections as usize,
         payload_bytes: scenario.payload_bytes,
         in_flight: args.in_flight as usize,
@@ -183,7 +183,7 @@ fn options(args: &Args, scenario: &Scenario) -> Options {
     }
 }
 
-fn check_time(args: &Args) -> Result<()> {
+fn check_time(args: &Run) -> Result<()> {
     const LONGEST: Duration = Duration::from_secs(24 * 3600);
     if args.duration.is_zero() || args.duration > LONGEST || args.warm_up > LONGEST {
         return Err(Error::usage("the duration lies above 0 and up to 24h; the warm-up up to 24h"));
@@ -191,11 +191,11 @@ fn check_time(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn find_target(args: &Args, scenario: &Scenario, core: usize) -> Result<Target> {
+fn find_target(args: &Run, scenario: &Scenario, core: usize) -> Result<Target> {
     let Some(address) = scenario.target else {
         let server = Server::start(
             &args.server,
-            process::asked_for(&args.server, scenario.framing)?,
+            process::asked_for(&args.server, &scenario.protocol)?,
             Some(core),
         )?;
         return Ok(Target {
