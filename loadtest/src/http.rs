@@ -21,9 +21,9 @@ Examples:
   skyring-load http --server hyper                   a peer (built with --features peers)
 
 The first answer is the measure of all others: status, length and content are compared whole.
-Requests are pipelined only as far as --in-flight says, in an open loop too: what is due on a busy
-connection waits, and the wait is part of its response time. Exit status: 0 no errors, 1 errors,
-2 wrong usage, 130 interrupted.";
+Requests are pipelined only as far as --in-flight says, in an open loop too: one that is due goes
+to a connection that is free; if none is it waits, and the wait is part of its response time.
+Exit status: 0 no errors, 1 errors, 2 wrong usage, 130 interrupted.";
 
 /// What `http` takes.
 #[derive(clap::Args, Clone, Debug)]

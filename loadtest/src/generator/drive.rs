@@ -27,6 +27,9 @@ const ARRIVALS_A_TURN: usize = 64;
 /// requests keep the time at which they were due.
 const WAITING_MAX: usize = 1 << 20;
 
+/// Connections that are looked at for one that is free.
+const NEIGHBOURS: usize = 8;
+
 /// Between two looks of the caller at the run.
 const TICK_NS: u64 = 100_000_000;
 
@@ -155,7 +158,8 @@ impl<'a> Drive<'a> {
             if due > now || due >= self.end_ns || is_full {
                 break;
             }
-            let slot = self.generator.live[schedule.take(self.generator.live.len())];
+            let drawn = schedule.take(self.generator.live.len());
+            let slot = self.with_room(drawn);
             let is_measured = due >= self.begin_ns;
             if is_measured {
                 self.slice.due += 1;
@@ -168,6 +172,21 @@ impl<'a> Drive<'a> {
             self.add(slot, due);
         }
         self.schedule = Some(schedule);
+    }
+
+    /// The connection that was drawn; where requests wait for each other one beside it that is
+    /// free, if there is, as a client with a pool would take.
+    fn with_room(&self, drawn: usize) -> u32 {
+        let Generator { live, connections, options, .. } = &*self.generator;
+        if options.protocol.is_free() {
+            return live[drawn];
+        }
+        let near = (0..NEIGHBOURS).map(|step| live[(drawn + step) % live.len()]);
+        let mut free = near.filter(|&slot| {
+            let state = &connections[slot as usize];
+            state.outstanding() + state.waiting() < self.bound
+        });
+        free.next().unwrap_or(live[drawn])
     }
 
     fn add(&mut self, slot: u32, due_ns: u64) {
