@@ -52,7 +52,7 @@ mod params;
 mod ranges;
 mod refusal;
 mod request;
-mod response;
+pub(crate) mod response;
 mod router;
 mod routes;
 mod server;

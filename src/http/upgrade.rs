@@ -37,7 +37,7 @@ pub(super) fn begin(link: &Link, serve: Upgrading) {
         guarded(&reactor.metrics, "the handler of an upgraded connection panicked", || {
             serve(upgraded)
         });
-    if let Some(serving) = serving {
+    if let Some(Some(serving)) = serving {
         reactor.spawn_boxed(Kind::of(reactor, "an upgraded connection"), serving);
     }
 }
