@@ -43,6 +43,12 @@ impl fmt::Display for SocketError {
 
 impl std::error::Error for SocketError {}
 
+impl From<ProtocolError> for Error {
+    fn from(error: ProtocolError) -> Error {
+        Error::Other(error.into())
+    }
+}
+
 impl From<ProtocolError> for SocketError {
     fn from(error: ProtocolError) -> SocketError {
         SocketError::Protocol(error)
