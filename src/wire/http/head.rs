@@ -10,7 +10,7 @@ use super::fields::has_token;
 use super::target::{self, Form};
 
 /// Most fields that a limit may allow.
-const FIELDS_MAX: usize = 128;
+pub(super) const FIELDS_MAX: usize = 128;
 
 /// How large a head may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -412,7 +412,7 @@ impl<'a> Seen<'a> {
 }
 
 /// Digits and nothing else: no sign, no list, no more than fit (RFC 9110, 8.6).
-fn plain_number(text: &[u8]) -> Result<u64, RequestError> {
+pub(super) fn plain_number(text: &[u8]) -> Result<u64, RequestError> {
     let is_plain = (1..=19).contains(&text.len()) && text.iter().all(u8::is_ascii_digit);
     let digits = std::str::from_utf8(text).ok().filter(|_| is_plain);
     digits.and_then(|digits| digits.parse().ok()).ok_or(RequestError::BadLength)
