@@ -71,6 +71,8 @@
 //! | messages, calls, names, groups, supervision | [`service`] |
 //! | typed requests of JSON | [`requests`] |
 //! | HTTP servers and clients | [`http`] |
+//! | WebSocket, servers and clients | [`websocket`] |
+//! | TLS for gates, HTTP and streams | [`tls`] |
 //! | hyper on these streams: HTTP/2, gRPC | [`compat`] |
 //! | sockets in any task: TCP, Unix, datagrams | [`net`] |
 //! | login, and sessions that outlive connections | [`loginserver`], [`msgserver`], [`login`] |
@@ -124,6 +126,10 @@ pub mod requests;
 pub mod servers;
 pub mod service;
 pub mod sim;
+#[cfg(feature = "tls")]
+pub mod tls;
+#[cfg(feature = "websocket")]
+pub mod websocket;
 pub mod wire;
 
 pub use client::{Client, ClientId, Disconnect, Frames};
@@ -141,8 +147,8 @@ pub use reactor::engine::{Engine, Handle, Stopper};
 pub use reactor::fabric::FabricQueue;
 pub use reactor::shared::Core;
 pub use reactor::{
-    Elapsed, JoinError, JoinHandle, Metrics, Sleep, Within, ban, now, random, random_bytes, sleep,
-    spawn, stopping, unban, unix_time, within,
+    Elapsed, JoinError, JoinHandle, Metrics, Sleep, Within, ban, core_metrics, now, random,
+    random_bytes, sleep, spawn, stopping, unban, unix_time, within,
 };
 pub use service::{Address, Context, Local, Reply, Service, Undelivered};
 pub use wire::{Framing, LengthPrefix};

@@ -8,6 +8,7 @@ mod read;
 mod side;
 mod write;
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
@@ -40,6 +41,8 @@ pub struct Stream {
     side: Rc<Side>,
     /// What `poll_fill_buf` has lent; it counts as unread until it is consumed.
     filled: Option<Frame>,
+    /// Another handle has taken over: the end of this one is not the stream's.
+    handed_over: Cell<bool>,
 }
 
 /// Bytes that passed over one stream.
@@ -54,7 +57,8 @@ pub struct Traffic {
 
 impl Stream {
     fn new(connection: Rc<Connection>, accepted: bool) -> Stream {
-        Stream { side: Side::new(connection, accepted), filled: None }
+        let side = Side::new(connection, accepted);
+        Stream { side, filled: None, handed_over: Cell::new(false) }
     }
 
     /// Ends writing after what is queued: the peer reads an end of stream. Reading goes on. Later
@@ -85,6 +89,9 @@ impl Stream {
     }
 
     fn begin_close(&self) {
+        if self.handed_over.get() {
+            return;
+        }
         self.side.close_reads();
         self.side.connection.close();
     }
@@ -108,7 +115,13 @@ impl Stream {
         self.side.connection.local()
     }
 
-    /// Bytes received and sent so far.
+    /// What it stands on, for what a higher floor knows of that.
+    #[cfg(feature = "tls")]
+    pub(crate) fn connection(&self) -> &Rc<Connection> {
+        &self.side.connection
+    }
+
+    /// Bytes received and sent so far, as they were on the wire: encrypted ones if they are.
     pub fn traffic(&self) -> Traffic {
         let (received, sent) = self.side.connection.traffic();
         Traffic { received, sent }
@@ -117,7 +130,9 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.begin_close();
+        if !self.side.dissolved.get() {
+            self.begin_close();
+        }
     }
 }
 
@@ -155,6 +170,23 @@ impl TcpStream {
     /// What the kernel says; [`io::ErrorKind::NotConnected`] once the socket is closed.
     pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
         self.side.connection.set_nodelay(on)
+    }
+}
+
+impl TcpStream {
+    /// The connection without the stream, whether it was accepted, and what nobody has read.
+    pub(super) fn dissolve(self) -> (Rc<Connection>, bool, Vec<u8>) {
+        let side = &self.side;
+        side.dissolved.set(true);
+        let unread = side.inlet.borrow_mut().take_all();
+        (side.connection.clone(), side.accepted, unread.to_vec())
+    }
+
+    /// A stream again, with `rest` for its first unread bytes.
+    pub(super) fn encrypted(connection: Rc<Connection>, accepted: bool, rest: Frame) -> TcpStream {
+        let stream = Stream::new(connection, accepted);
+        stream.side.inlet.borrow_mut().push_front(rest);
+        TcpStream(stream)
     }
 }
 
