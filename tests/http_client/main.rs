@@ -9,6 +9,7 @@ mod malformed;
 mod pool;
 mod redirects;
 mod requests;
+mod secure;
 mod servers;
 mod support;
 mod time;

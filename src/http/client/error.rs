@@ -6,6 +6,8 @@ use std::{fmt, io};
 use crate::error::Error;
 use crate::http::error::BadField;
 use crate::net::{ConnectError, ReadError};
+#[cfg(feature = "tls")]
+use crate::tls::TlsConnectError;
 use crate::wire::http::{AnswerError, UrlError};
 
 /// Why a request has no answer, or its answer no body.
@@ -24,6 +26,9 @@ pub enum ClientError {
     NoTls,
     /// There is no connection.
     Connect(ConnectError),
+    /// There is no connection that can be trusted.
+    #[cfg(feature = "tls")]
+    Tls(TlsConnectError),
     /// As many requests as may wait for a connection do.
     Busy {
         /// How many do: [`ClientLimits::waiting_max`](super::ClientLimits::waiting_max).
@@ -107,6 +112,8 @@ impl fmt::Display for ClientError {
                 f.write_str("the URL is https, and this program is built without the feature `tls`")
             }
             ClientError::Connect(error) => error.fmt(f),
+            #[cfg(feature = "tls")]
+            ClientError::Tls(error) => error.fmt(f),
             ClientError::Busy { waiting } => write!(
                 f,
                 "{waiting} requests wait for a connection already: ask less at once, or raise \
@@ -179,6 +186,8 @@ impl std::error::Error for ClientError {
             ClientError::Url(error) => Some(error),
             ClientError::Field(error) => Some(error),
             ClientError::Connect(error) => Some(error),
+            #[cfg(feature = "tls")]
+            ClientError::Tls(error) => Some(error),
             ClientError::Malformed(error) => Some(error),
             ClientError::Broken(error) => Some(error),
             ClientError::Writer(error) => Some(error),
@@ -215,6 +224,16 @@ impl From<AnswerError> for ClientError {
 impl From<RedirectError> for ClientError {
     fn from(error: RedirectError) -> ClientError {
         ClientError::Redirect(error)
+    }
+}
+
+#[cfg(feature = "tls")]
+impl From<TlsConnectError> for ClientError {
+    fn from(error: TlsConnectError) -> ClientError {
+        match error {
+            TlsConnectError::Connect(error) => ClientError::Connect(error),
+            error => ClientError::Tls(error),
+        }
     }
 }
 

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::call::{Body, Call};
-use super::connect;
 use super::error::{ClientError, RedirectError, Wait};
 use super::keeper;
 use super::limits::ClientLimits;
@@ -96,7 +95,7 @@ async fn lease(pool: &Rc<Pool>, call: &Call, fresh: bool) -> Result<Lease, Clien
     keeper::start(pool);
     match pool.lease(origin, fresh).await? {
         Grant::Kept(lease) => Ok(lease),
-        Grant::Place(place) => Ok(place.fill(Link::new(connect::open(url).await?))),
+        Grant::Place(place) => Ok(place.fill(Link::new(pool.connector.open(url).await?))),
     }
 }
 

@@ -30,7 +30,10 @@ pub use self::limits::ClientLimits;
 pub use self::request::ClientRequest;
 pub use self::response::{ClientBody, ClientResponse};
 
+use self::connect::Connector;
 use self::pool::Pool;
+#[cfg(feature = "tls")]
+use crate::tls;
 
 /// A client of HTTP/1.1 with connections that it keeps. It belongs to a core; clones are cheap and
 /// share the connections, so make one for each core and clone it.
@@ -68,7 +71,26 @@ impl Client {
 
     /// A client with these limits.
     pub fn with(limits: ClientLimits) -> Client {
-        Client { pool: Pool::new(limits) }
+        Client { pool: Pool::new(limits, Connector::default()) }
+    }
+
+    /// A client with the same limits and connections of its own, that trusts whom `tls` trusts.
+    /// Without this an `https` server has to be known to the authorities that this machine trusts.
+    ///
+    /// ```no_run
+    /// # async fn example() -> skyring::Result<()> {
+    /// use skyring::{http, tls};
+    ///
+    /// let ours = tls::Client::builder().ca("/etc/ours.pem").build()?;
+    /// let client = http::Client::new().tls(ours);
+    /// println!("{}", client.get("https://inside.example/").await?.status());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(&self, tls: tls::Client) -> Client {
+        Client { pool: Pool::new(self.pool.limits, Connector::trusting(tls)) }
     }
 
     /// Asks for what is at `url`.

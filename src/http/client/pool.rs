@@ -16,6 +16,7 @@ use std::mem;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
+use super::connect::Connector;
 use super::error::ClientError;
 use super::limits::ClientLimits;
 use super::link::Link;
@@ -24,6 +25,7 @@ use crate::clock::Now;
 /// The connections of a client.
 pub(super) struct Pool {
     pub(super) limits: ClientLimits,
+    pub(super) connector: Connector,
     origins: RefCell<HashMap<Rc<str>, Origin>>,
     /// Places that are taken, of all origins.
     live: Cell<usize>,
@@ -84,9 +86,10 @@ struct Entry {
 }
 
 impl Pool {
-    pub(super) fn new(limits: ClientLimits) -> Rc<Pool> {
+    pub(super) fn new(limits: ClientLimits, connector: Connector) -> Rc<Pool> {
         Rc::new(Pool {
             limits,
+            connector,
             origins: RefCell::default(),
             live: Cell::new(0),
             waiting: RefCell::default(),
