@@ -6,5 +6,6 @@
 mod common;
 
 mod clients;
+mod refusals;
 mod streams;
 mod support;
