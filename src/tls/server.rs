@@ -17,6 +17,7 @@ use super::error::{HandshakeError, SetupError};
 use super::negotiated::Version;
 use super::pem::{Pair, Pem};
 use super::shake::{Serving, Shaking, note_server_name};
+use crate::config::Config;
 use crate::net::TcpStream;
 use crate::net::handshake::{self, Greet, Handshake, Refused, handshake_limit};
 
@@ -56,6 +57,15 @@ impl Server {
         key: impl Into<Pem>,
     ) -> Result<Server, SetupError> {
         Server::builder().certificate(certificate, key).build()
+    }
+
+    /// Of the files that `SKYRING_TLS_CERT` and `SKYRING_TLS_KEY` name.
+    ///
+    /// # Errors
+    /// [`SetupError::NoFiles`] when they are not set, and as [`Server::from_pem_files`].
+    pub fn from_config(config: &Config) -> Result<Server, SetupError> {
+        let (certificate, key) = config.tls_files().ok_or(SetupError::NoFiles)?;
+        Server::from_pem_files(certificate, key)
     }
 
     /// Of several certificates, for clients with certificates, or with other choices.

@@ -6,6 +6,7 @@
 mod common;
 
 mod clients;
+mod endings;
 mod refusals;
 mod streams;
 mod support;
