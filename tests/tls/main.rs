@@ -7,6 +7,7 @@ mod common;
 
 mod clients;
 mod endings;
+mod moving;
 mod refusals;
 mod streams;
 mod support;
