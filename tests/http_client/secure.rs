@@ -1,7 +1,7 @@
 //! `https`, in the simulated kernel: who is trusted, and what never leaves for plain text.
 #![cfg(feature = "tls")]
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use skyring::http::{Client, ClientError, RedirectError, Response, Router};
 use skyring::prelude::*;
 use skyring::sim::{Faults, Simulation};
@@ -10,9 +10,10 @@ use skyring::tls::{self, HandshakeError, Pem, TlsConnectError};
 use crate::support::router;
 
 /// A server for 127.0.0.1 and a client that trusts it.
-fn both() -> (tls::Server, tls::Client) {
+fn both(authority: &str) -> (tls::Server, tls::Client) {
     let mut params = CertificateParams::new(Vec::new()).expect("no names");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, authority);
     let key = KeyPair::generate().expect("a key");
     let ca = params.self_signed(&key).expect("signed").pem();
     let issuer = Issuer::new(params, key);
@@ -37,7 +38,7 @@ fn with_both<F>(seed: u64, faults: Faults, client: impl FnOnce(Client) -> F)
 where
     F: Future<Output = Result<()>> + 'static,
 {
-    let (server, trusting) = both();
+    let (server, trusting) = both("ours");
     let mut sim = Simulation::new(seed).weather(faults);
     let engine = Engine::new(Config::new().cores(1)).http("127.0.0.1:80", |_| crossing()).https(
         "127.0.0.1:443",
@@ -83,7 +84,7 @@ fn plain_text_leads_to_tls_and_never_back() {
 #[test]
 fn who_cannot_be_trusted_is_not_asked() {
     with_both(1, Faults::default(), async |client| {
-        let (_, others) = both();
+        let (_, others) = both("others");
         let stranger = client.tls(others).get("https://127.0.0.1/").await.expect_err("a stranger");
         let is_unknown = matches!(
             &stranger,
