@@ -323,6 +323,7 @@ struct Seen<'a> {
     host: Option<&'a [u8]>,
     length: Option<u64>,
     coding: Option<Coding>,
+    content_type: bool,
     close: bool,
     keep_alive: bool,
     upgrade: bool,
@@ -346,6 +347,7 @@ impl Default for Seen<'_> {
             host: None,
             length: None,
             coding: None,
+            content_type: false,
             close: false,
             keep_alive: false,
             upgrade: false,
@@ -376,6 +378,11 @@ impl<'a> Seen<'a> {
                 }
             }
             17 if is("transfer-encoding") => self.coding(value)?,
+            12 if is("content-type") => {
+                if std::mem::replace(&mut self.content_type, true) {
+                    return Err(RequestError::ContentTypeTwice);
+                }
+            }
             10 if is("connection") => {
                 self.close |= has_token(value, "close");
                 self.keep_alive |= has_token(value, "keep-alive");
