@@ -62,6 +62,9 @@ mod record;
 mod server;
 mod shake;
 
+#[cfg(test)]
+mod tests;
+
 pub use self::client::{Client, ClientBuilder};
 pub use self::error::{HandshakeError, SetupError, TlsConnectError};
 pub use self::negotiated::{Negotiated, Version};

@@ -6,5 +6,8 @@
 mod common;
 
 mod clients;
+mod endings;
+mod moving;
+mod refusals;
 mod streams;
 mod support;

@@ -12,6 +12,8 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use signal_hook::consts::SIGHUP;
+use signal_hook::iterator::Signals;
 
 /// Network engine for latency-critical servers on Linux: io_uring, one reactor a core.
 #[derive(Parser)]
@@ -86,6 +88,20 @@ fn print(text: &str) -> Result<(), Box<dyn Error>> {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
+}
+
+/// Reads the files of a server anew at each SIGHUP, for as long as the program runs.
+fn reload_on_hangup(tls: skyring::tls::Server) -> Result<(), Box<dyn Error>> {
+    let mut signals = Signals::new([SIGHUP])?;
+    std::thread::spawn(move || {
+        for _ in &mut signals {
+            match tls.reload() {
+                Ok(()) => eprintln!("skyring: certificates are read anew"),
+                Err(error) => eprintln!("skyring: certificates stay as they were: {error}"),
+            }
+        }
+    });
+    Ok(())
 }
 
 /// Runs a server until SIGINT or SIGTERM. The first line on stdout says where it listens.

@@ -8,6 +8,7 @@
 //!        └─ a short send's rest is sealed already, and goes first
 //! ```
 //! A filter knows no socket. It moves with the connection to another core.
+#![cfg_attr(not(feature = "tls"), allow(dead_code, reason = "TLS is the only filter there is"))]
 
 use std::any::Any;
 use std::cell::Cell;
