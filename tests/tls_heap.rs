@@ -46,18 +46,20 @@ fn start() -> (Server, Arc<ClientConfig>) {
     let mut roots = RootCertStore::empty();
     let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).expect("a certificate");
     roots.add(certificate).expect("an authority");
-    let mut client = ClientConfig::builder_with_provider(
-        rustls::crypto::ring::default_provider().into(),
-    )
-    .with_safe_default_protocol_versions()
-    .expect("versions")
-    .with_root_certificates(roots)
-    .with_no_client_auth();
+    let mut client =
+        ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
     client.resumption = rustls::client::Resumption::disabled();
     (Server::of(engine), Arc::new(client))
 }
 
-fn peer(address: SocketAddr, config: &Arc<ClientConfig>) -> StreamOwned<ClientConnection, TcpStream> {
+fn peer(
+    address: SocketAddr,
+    config: &Arc<ClientConfig>,
+) -> StreamOwned<ClientConnection, TcpStream> {
     let name = ServerName::try_from("localhost").expect("a name");
     let connection = ClientConnection::new(config.clone(), name).expect("a configuration");
     StreamOwned::new(connection, connect(address))
