@@ -61,6 +61,7 @@ mod pem;
 mod record;
 mod server;
 mod shake;
+mod validity;
 
 #[cfg(test)]
 mod tests;

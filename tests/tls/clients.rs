@@ -224,7 +224,7 @@ for version in ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3:
     context.minimum_version = context.maximum_version = version
     context.load_cert_chain(cert, key)
     with connect(context) as s:
-        assert s.version() == version.name.replace("_", ".").replace("TLSv1.", "TLSv1."), s.version()
+        assert s.version() == version.name.replace("_", "."), s.version()
         for size in 1, 1000, 16384, 16385, 100000:
             sent = bytes(i * 7 % 251 for i in range(size))
             s.sendall(sent)

@@ -11,7 +11,7 @@ use skyring::prelude::*;
 use skyring::sim::Simulation;
 
 use crate::common::{
-    PATIENCE, Server, config, connect, deadline, echo, eventually, is_ended, pattern, read_end,
+    Echo, PATIENCE, Server, config, connect, deadline, eventually, is_ended, pattern, read_end,
 };
 use crate::support::{both, peer, router, serve, trust, trust_by};
 
@@ -152,10 +152,8 @@ fn a_peer_without_tls_is_told_by_an_alert_and_counted() {
 fn handshakes_that_do_not_go_on_hold_nobody_up() {
     deadline(|| {
         let (authority, tls, _) = both();
-        let server = Server::start(
-            config(),
-            Gate::framed(LengthPrefix::U16).tls(&tls).agent(|_| crate::common::Echo),
-        );
+        let server =
+            Server::start(config(), Gate::framed(LengthPrefix::U16).tls(&tls).agent(|_| Echo));
         let half = |_| -> Socket {
             let mut socket = connect(server.address);
             socket.write_all(&[22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3]).expect("written");
@@ -182,7 +180,7 @@ fn a_handshake_has_a_time() {
     let (_, tls, _) = both();
     let cases = [(Config::new(), 10), (Config::new().handshake(Duration::from_secs(3)), 3)];
     for (config, seconds) in cases {
-        let gate = Gate::line().tls(&tls).agent(|_| crate::common::Echo);
+        let gate = Gate::line().tls(&tls).agent(|_| Echo);
         let mut sim = Simulation::new(1);
         sim.start(Engine::new(config.cores(1)).gate("127.0.0.1:443", gate)).expect("it starts");
         let waited = sim.run(async move {
@@ -264,7 +262,7 @@ fn keys_are_renewed_by_both_sides_before_they_are_worn_out() {
 fn a_stopping_engine_ends_encrypted_connections_in_order() {
     deadline(|| {
         let (authority, tls, _) = both();
-        let gate = Gate::raw().tls(&tls).agent(|_| crate::common::Echo);
+        let gate = Gate::raw().tls(&tls).agent(|_| Echo);
         let server = Server::start(config(), gate);
         let mut peer = peer(server.address, trust(&authority));
         peer.write_all(b"hello").expect("written");
@@ -275,6 +273,5 @@ fn a_stopping_engine_ends_encrypted_connections_in_order() {
         peer.read_to_end(&mut rest).expect("the end is said");
         drop(waits);
         server.handle.join().expect("a clean end");
-        let _ = echo(LengthPrefix::U16);
     });
 }

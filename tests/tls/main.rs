@@ -8,6 +8,7 @@ mod common;
 mod clients;
 mod endings;
 mod moving;
+mod program;
 mod refusals;
 mod streams;
 mod support;

@@ -9,8 +9,8 @@ use skyring::prelude::*;
 use skyring::sim::{Faults, Simulation};
 use skyring::tls::{self, Pem};
 
-use crate::common::{Echo, PATIENCE, Server, config, deadline, pattern};
-use crate::support::{Authority, Folder, both, peer, trust, trust_by, trusting};
+use crate::common::{Echo, Server, config, deadline, pattern};
+use crate::support::{Authority, Folder, both, peer, trust, trust_by};
 
 const AT: &str = "127.0.0.1:443";
 
@@ -177,7 +177,6 @@ fn certificates_are_read_anew_under_load() {
         server.settle();
         server.stop();
     });
-    let _ = (PATIENCE, trusting as fn(&Authority) -> tls::Client);
 }
 
 fn trust_all(pems: &[&str], like: rustls::ClientConfig) -> rustls::ClientConfig {

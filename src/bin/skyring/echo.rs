@@ -30,6 +30,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
         let engine = servers::echo::engine(config, listen, framing);
         return super::serve(engine, &format!("echo, {framing}"));
     }
+    config.check()?; // that one of the two files is missing is said best by this
     let tls = tls::Server::from_config(&config)?;
     let engine = servers::echo::tls_engine(config, listen, framing, &tls);
     super::reload_on_hangup(tls)?;
