@@ -171,16 +171,26 @@ fn stream(content_type: &'static str, file: File, start: u64, end: u64) -> Respo
         while at < end {
             let count = PIECE_BYTES.min(usize::try_from(end - at).unwrap_or(usize::MAX));
             let file = file.clone();
-            let read = move || {
-                let mut piece = vec![0; count];
-                file.read_exact_at(&mut piece, at).map(|()| piece)
-            };
-            out.write(blocking(read).await??).await?;
+            out.write(read(file, count, at).await?).await?;
             at += count as u64;
         }
         Ok(())
     };
     Response::stream(content_type, write).length(end - start)
+}
+
+/// Reads a piece of a long file, by the lane where there is one.
+#[cfg(feature = "lane")]
+use crate::lane::read_exact_at as read;
+
+/// Reads a piece of a long file.
+#[cfg(not(feature = "lane"))]
+async fn read(file: Arc<File>, count: usize, at: u64) -> Result<Vec<u8>> {
+    let read = move || {
+        let mut piece = vec![0; count];
+        file.read_exact_at(&mut piece, at).map(|()| piece)
+    };
+    Ok(blocking(read).await??)
 }
 
 /// Whether a decoded path may be looked for: no way up, and nothing hidden, but what is hidden on
