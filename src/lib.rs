@@ -177,4 +177,7 @@ mod pages {
     #[cfg(feature = "servers")]
     #[doc = include_str!("../docs/HTTP.md")]
     struct Http;
+    #[cfg(feature = "servers")]
+    #[doc = include_str!("../docs/LANE.md")]
+    struct Lane;
 }

@@ -2,8 +2,14 @@
 //!
 //! ```text
 //!   path ─▶ names, none hidden ─▶ openat2(RESOLVE_BENEATH) ─▶ stat ─▶ short: read at once
-//!                                       off the reactor        └▶ long: piece by piece, as the peer reads
+//!                                  a blocking thread           └▶ long: piece by piece, as the peer
+//!                                                                 reads, by the lane
 //! ```
+//! A short file is opened and read by one call on a blocking thread: openat2 has no form on the lane's
+//! ring, and a second hop would cost a third more CPU (1.3 to 1.4 times, 1 KB). A long one is read by
+//! the lane, which costs a tenth more where the file lies in memory (1.10 [1.09, 1.13], 1 MB), and
+//! where it does not holds none of the few blocking threads: four slow readers would stop everything
+//! else that blocks, the names of outgoing connections among it.
 
 use std::fs::File;
 use std::io;

@@ -159,16 +159,14 @@ where
     F: AsyncFnOnce() -> T,
 {
     let mut call = pin!(async move { make().await });
-    let outcome = poll_fn(|cx| {
-        match catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
-            Err(panic) => {
-                let words = message(&*panic).to_owned();
-                tracing::error!(message = words, "a call of the lane panicked");
-                discard(panic);
-                Poll::Ready(Err(words))
-            }
+    let outcome = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+        Err(panic) => {
+            let words = message(&*panic).to_owned();
+            tracing::error!(message = words, "a call of the lane panicked");
+            discard(panic);
+            Poll::Ready(Err(words))
         }
     })
     .await;

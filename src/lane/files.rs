@@ -2,7 +2,10 @@
 
 use std::io;
 use std::path::Path;
+#[cfg(feature = "http")]
 use std::sync::Arc;
+#[cfg(feature = "http")]
+use std::time::Duration;
 
 use tokio_uring::fs::File;
 
@@ -81,10 +84,15 @@ async fn read_all(file: &File, bytes_max: usize) -> io::Result<Vec<u8>> {
     }
 }
 
+/// How long a caller waits for a piece of a file: a disk may have to wake up.
+#[cfg(feature = "http")]
+const PIECE_TIME: Duration = Duration::from_secs(30);
+
 /// Reads `count` bytes from `at` on.
 ///
 /// # Errors
 /// The file ended before, or cannot be read.
+#[cfg(feature = "http")]
 pub(crate) async fn read_exact_at(
     file: Arc<std::fs::File>,
     count: usize,
@@ -97,5 +105,6 @@ pub(crate) async fn read_exact_at(
         file.close().await?;
         read.map(|()| buffer)
     })
+    .timeout(PIECE_TIME)
     .await??)
 }

@@ -182,11 +182,8 @@ fn run(inlet: &mut UnboundedReceiver<Job>) -> Result<(), String> {
 
 impl Annex for Lane {
     fn new(settings: &Settings, blocking: &Arc<Blocking>) -> Lane {
-        let common = Common {
-            state: Mutex::new(State::New),
-            end: Condvar::new(),
-            calls: AtomicU32::new(0),
-        };
+        let common =
+            Common { state: Mutex::new(State::New), end: Condvar::new(), calls: AtomicU32::new(0) };
         let calls_max = settings.lane_calls_max;
         Lane { calls_max, shared: Arc::new(common), blocking: blocking.clone() }
     }

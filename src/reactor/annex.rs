@@ -2,8 +2,8 @@
 //! it is first asked for, ended after the last reactor. The engine does not know what it is.
 
 use std::any::Any;
-use std::sync::{Arc, OnceLock, Weak};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use super::blocking::Blocking;

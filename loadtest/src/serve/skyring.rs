@@ -50,11 +50,7 @@ pub(super) fn chat(listen: SocketAddr, framing: Framing, set: &[String]) -> Resu
 }
 
 /// A few words, what was sent, and files, over HTTP.
-pub(super) fn http(
-    listen: SocketAddr,
-    root: Option<PathBuf>,
-    set: &[String],
-) -> Result<ExitCode> {
+pub(super) fn http(listen: SocketAddr, root: Option<PathBuf>, set: &[String]) -> Result<ExitCode> {
     let listen = listen.to_string();
     serve(set, "http", |config| {
         Engine::new(config).http(&*listen, move |_core| match &root {
