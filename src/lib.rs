@@ -71,6 +71,7 @@
 //! | messages, calls, names, groups, supervision | [`service`] |
 //! | typed requests of JSON | [`requests`] |
 //! | HTTP servers | [`http`] |
+//! | WebSocket, servers and clients | [`websocket`] |
 //! | sockets in any task: TCP, Unix, datagrams | [`net`] |
 //! | login, and sessions that outlive connections | [`loginserver`], [`msgserver`], [`login`] |
 //! | framing by hand, and framings of your own | [`wire`], [`wire::Codec`], [`net::Framed`], and docs/CODECS.md |
@@ -124,6 +125,8 @@ pub mod requests;
 pub mod servers;
 pub mod service;
 pub mod sim;
+#[cfg(feature = "websocket")]
+pub mod websocket;
 pub mod wire;
 
 pub use client::{Client, ClientId, Disconnect, Frames};

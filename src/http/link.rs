@@ -286,8 +286,10 @@ impl Link {
         self.input.borrow().trailers().map(look)
     }
 
-    /// Puts what was received and is unread back: somebody else reads the stream from now on.
+    /// Puts what was received and is unread back: somebody else reads the stream from now on, and
+    /// not by a body that a handler has kept.
     pub(super) fn give_back(&self) {
+        self.exchange.set(self.exchange.get().wrapping_add(1));
         let input = mem::take(&mut *self.input.borrow_mut());
         if let Some(rest) = input.into_rest() {
             self.stream.unread_front(rest);

@@ -15,9 +15,9 @@ pub(crate) struct Lease(pub(super) NonNull<Entry>);
 
 impl Lease {
     /// A lease on bytes of the heap.
-    pub(crate) fn heap(bytes: Vec<u8>) -> Lease {
+    pub(crate) fn heap(mut bytes: Vec<u8>) -> Lease {
         assert!(u32::try_from(bytes.len()).is_ok(), "a frame is below 4 GiB");
-        let data = NonNull::from(bytes.as_slice()).cast();
+        let data = NonNull::from(bytes.as_mut_slice()).cast();
         let entry = Entry {
             count: Cell::new(1),
             away: Cell::new(0),
@@ -41,6 +41,23 @@ impl Lease {
         // SAFETY: `len` bytes at `data` were written before the lease was made, and nobody writes
         // them while a lease exists.
         unsafe { slice::from_raw_parts(entry.data.get().as_ptr(), entry.len.get() as usize) }
+    }
+
+    /// The bytes, to be changed where they lie; only while this is all there is of them: no other
+    /// lease, here or detached.
+    #[cfg(any(feature = "tls", feature = "websocket", test))]
+    #[inline]
+    pub(crate) fn bytes_mut(&mut self) -> Option<&mut [u8]> {
+        let entry = self.entry();
+        if entry.count.get() != 1 || entry.away.get() != 0 {
+            return None;
+        }
+        // SAFETY: as in `bytes`; this is the only lease, nothing of the block is detached, and it
+        // is borrowed for as long as the slice lives: nobody else reads these bytes, and no second
+        // lease can be made of it meanwhile.
+        Some(unsafe {
+            slice::from_raw_parts_mut(entry.data.get().as_ptr(), entry.len.get() as usize)
+        })
     }
 
     /// How many bytes were received.
