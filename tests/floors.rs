@@ -44,6 +44,7 @@ const TABLE: &[Row] = &[
     row("service", 5, &[]),
     row("tls", 6, &[]),
     row("lane", 6, &[]),
+    row("compat", 6, &[]),
     row("gate", 7, &[]),
     row("http", 7, &["gate"]),
     row("requests", 8, &[]),

@@ -34,6 +34,7 @@ use crate::error::{Error, Result};
 use crate::limit::quota::Places;
 use crate::limit::refusal::Words;
 use crate::limit::{Network, Networks, Refusal};
+use crate::net::handshake::Greet;
 use crate::net::porter::Porter;
 use crate::reactor::Reactor;
 use crate::reactor::engine::Engine;
@@ -50,6 +51,8 @@ pub struct GateBuilder {
     /// Other than those of the knob.
     proxies: Option<Arc<Networks>>,
     say: Option<Arc<dyn Fn(Refusal) -> Bytes + Send + Sync>>,
+    /// Speaks the handshake of TLS.
+    greet: Option<Arc<dyn Greet>>,
 }
 
 /// How a listener's clients are served.
@@ -69,7 +72,7 @@ impl Gate {
     /// ```
     pub fn framed(framing: impl Into<Framing>) -> GateBuilder {
         let framing = framing.into();
-        GateBuilder { framing, clients_max: u32::MAX, proxies: None, say: None }
+        GateBuilder { framing, clients_max: u32::MAX, proxies: None, say: None, greet: None }
     }
 
     /// A gate for lines of text, each ended by LF or CR LF.
@@ -140,6 +143,27 @@ impl GateBuilder {
     ) -> GateBuilder {
         self.say = Some(Arc::new(move |refusal| say(refusal).into()));
         drop(self.words()); // looks at what is said at the door
+        self
+    }
+
+    /// Encrypts by TLS: whoever connects speaks the handshake first, within `SKYRING_HANDSHAKE` (10 s
+    /// if that is off), and the gate's service hears of those that have. Others are closed and counted
+    /// (`tls_failed`). What is said at the door ([`on_refusal`](GateBuilder::on_refusal)) comes before
+    /// a handshake, so a gate with TLS says it to clients only.
+    ///
+    /// ```no_run
+    /// use skyring::prelude::*;
+    /// use skyring::tls;
+    ///
+    /// # fn example() -> Result<()> {
+    /// let tls = tls::Server::from_pem_files("cert.pem", "key.pem")?;
+    /// let gate = Gate::framed(LengthPrefix::U16).tls(&tls);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, server: &crate::tls::Server) -> GateBuilder {
+        self.greet = Some(server.greet());
         self
     }
 
@@ -276,7 +300,7 @@ impl Engine {
             let of_knob = || Arc::new(reactor.settings.proxies.iter().copied().collect());
             let proxies = gate.builder.proxies.clone().unwrap_or_else(of_knob);
             let hand_on = move |connection, rest| admit.admit(&connection, rest);
-            let porter = Porter::new(places.clone(), proxies, hand_on);
+            let porter = Porter::new(places.clone(), proxies, gate.builder.greet.clone(), hand_on);
             entrance.listen(door.open(&reactor, core, porter)?);
             entrance.staff(&gate.start, core).map_err(Error::from)
         })

@@ -22,6 +22,7 @@ use crate::limit::refusal::Words;
 use crate::memory::frame::Frame;
 use crate::net::Stream;
 use crate::net::connection::Connection;
+use crate::net::handshake::Greet;
 use crate::net::porter::Porter;
 use crate::reactor::engine::Engine;
 use crate::reactor::kind::Kind;
@@ -109,7 +110,41 @@ impl Engine {
     where
         F: Fn(&Core) -> Router + Send + Sync + 'static,
     {
-        let door = Door::new(listen.into());
+        self.serve_http(listen.into(), None, make)
+    }
+
+    /// As [`Engine::http`], encrypted by TLS. A port speaks either the one or the other: who speaks
+    /// plain text there is refused, and counted (`tls_failed`).
+    ///
+    /// ```no_run
+    /// use skyring::http::{Response, Router};
+    /// use skyring::prelude::*;
+    /// use skyring::tls;
+    ///
+    /// fn main() -> Result<()> {
+    ///     let tls = tls::Server::from_pem_files("cert.pem", "key.pem")?;
+    ///     let router = |_core: &skyring::Core| {
+    ///         Router::new().get("/", async |_request| Ok(Response::html("<h1>Welcome</h1>")))
+    ///     };
+    ///     Engine::new(Config::from_env()?)
+    ///         .http("0.0.0.0:8080", router)
+    ///         .https("0.0.0.0:8443", &tls, router)
+    ///         .run()
+    /// }
+    /// ```
+    #[cfg(feature = "tls")]
+    pub fn https<F>(self, listen: impl Into<Listen>, tls: &crate::tls::Server, make: F) -> Engine
+    where
+        F: Fn(&Core) -> Router + Send + Sync + 'static,
+    {
+        self.serve_http(listen.into(), Some(tls.greet()), make)
+    }
+
+    fn serve_http<F>(self, listen: Listen, greet: Option<Arc<dyn Greet>>, make: F) -> Engine
+    where
+        F: Fn(&Core) -> Router + Send + Sync + 'static,
+    {
+        let door = Door::new(listen);
         let places = Places::new(u32::MAX, Some(Words::new(Framing::Raw, Box::new(say))));
         self.setup(move |core| -> Result<()> {
             let reactor = Reactor::current();
@@ -121,7 +156,8 @@ impl Engine {
             let admit = hall.clone();
             let proxies = Arc::new(reactor.settings.proxies.iter().copied().collect());
             let hand_on = move |connection, rest| admit.admit(connection, rest);
-            door.open(&reactor, core, Porter::new(places.clone(), proxies, hand_on))?;
+            let porter = Porter::new(places.clone(), proxies, greet.clone(), hand_on);
+            door.open(&reactor, core, porter)?;
             spawn(async move {
                 stopping().await;
                 hall.drain();

@@ -173,6 +173,14 @@ impl Chain {
         }
     }
 
+    /// Appends a buffer as a piece of its own.
+    pub(crate) fn push_buffer(&mut self, buffer: Vec<u8>) {
+        if !buffer.is_empty() {
+            self.bytes += buffer.len();
+            self.push_piece(Piece::Copied { buffer, sent: 0 });
+        }
+    }
+
     /// Appends a payload between `head` and `tail`. A received frame that has just these around it
     /// goes out with them, and joins its neighbour.
     #[inline]

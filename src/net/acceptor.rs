@@ -217,7 +217,7 @@ impl Acceptor {
     /// Closes a socket that nothing was allocated for: after a word, if there is one.
     fn turn_away(&self, socket: Descriptor, peer: Option<IpAddr>, refusal: Refusal) {
         porter::report(&self.reactor, refusal, peer);
-        let words = self.porter.as_ref().and_then(|porter| porter.places().words());
+        let words = self.porter.as_ref().and_then(|porter| porter.words());
         let words = words.map_or(&b""[..], |words| words.at_door(refusal));
         if !words.is_empty() {
             let told = self.reactor.driver(|driver| driver.dismiss(socket, words));

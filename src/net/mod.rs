@@ -69,6 +69,7 @@ pub(crate) mod connection;
 pub(crate) mod cutter;
 mod datagram;
 mod error;
+pub(crate) mod handshake;
 mod inlet;
 mod listener;
 pub(crate) mod output;

@@ -182,6 +182,12 @@ impl Output {
             rest.append(&mut chain);
             chain = *rest;
         }
+        self.take_low(&mut chain);
+        self.in_flight = !chain.is_empty();
+        self.in_flight.then_some(chain)
+    }
+
+    fn take_low(&mut self, chain: &mut Chain) {
         while chain.len() < LOW_BYTES_A_SEND
             && let Some(low) = &mut self.low
         {
@@ -190,16 +196,79 @@ impl Output {
                 None => self.low = None,
             }
         }
-        self.in_flight = !chain.is_empty();
-        self.in_flight.then_some(chain)
+    }
+
+    /// What is queued, to be sealed by the connection's filter. `None` while a send is in flight.
+    pub(crate) fn take_plain(&mut self) -> Option<Chain> {
+        if self.in_flight {
+            return None;
+        }
+        let mut chain = std::mem::take(&mut self.high);
+        self.take_low(&mut chain);
+        Some(chain)
+    }
+
+    /// Whether everything that was queued was taken out for a send.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.high.is_empty() && self.low.as_ref().is_none_or(|low| low.chunks.is_empty())
+    }
+
+    /// The chain to send now: what a send has left, which was sealed before, then `sealed`, which
+    /// was `plain` bytes. What sealing has added waits like all else.
+    pub(crate) fn next_sealed(&mut self, mut sealed: Chain, plain: usize) -> Option<Chain> {
+        debug_assert!(!self.in_flight, "one send in flight");
+        self.bytes = self.bytes + sealed.len() - plain;
+        if let Some(mut rest) = self.rest.take() {
+            rest.append(&mut sealed);
+            sealed = *rest;
+        }
+        self.in_flight = !sealed.is_empty();
+        self.in_flight.then_some(sealed)
+    }
+
+    /// Sets what is queued apart from what comes: it leaves first, and as it is.
+    pub(crate) fn set_apart(&mut self) {
+        let queued = self.clear_plain();
+        self.put_rest(queued);
+    }
+
+    /// Takes what is queued and not sealed, for the caller to drop.
+    pub(crate) fn clear_plain(&mut self) -> Chain {
+        let mut left = std::mem::take(&mut self.high);
+        let low = self.low.take().into_iter().flat_map(|low| low.chunks);
+        low.for_each(|mut chunk| left.append(&mut chunk));
+        self.bytes -= left.len();
+        left
+    }
+
+    /// What was sealed and has not left, for another core.
+    pub(crate) fn take_rest(&mut self) -> Chain {
+        let rest = self.rest.take().map_or_else(Chain::default, |rest| *rest);
+        self.bytes -= rest.len();
+        rest
+    }
+
+    /// Queues what was sealed: it leaves before all that is not.
+    pub(crate) fn put_rest(&mut self, mut sealed: Chain) {
+        self.bytes += sealed.len();
+        if !sealed.is_empty() {
+            self.rest.get_or_insert_default().append(&mut sealed);
+        }
     }
 
     /// A send has ended after `sent` bytes; `chain` is what it left.
-    pub(crate) fn sent(&mut self, chain: Chain, sent: usize) -> Option<Backlog> {
+    pub(crate) fn sent(&mut self, mut chain: Chain, sent: usize) -> Option<Backlog> {
         self.in_flight = false;
         self.bytes -= sent;
         if !chain.is_empty() {
-            self.rest = Some(Box::new(chain));
+            // What was set apart meanwhile comes behind it.
+            match &mut self.rest {
+                Some(after) => {
+                    chain.append(after);
+                    **after = chain;
+                }
+                None => self.rest = Some(Box::new(chain)),
+            }
         } else if self.high.is_empty() && chain.is_compact() {
             // Keeps the empty chain's room for the next write.
             self.high = chain;

@@ -5,7 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::connection::Connection;
+use super::handshake::{self, Failure, Greet, handshake_limit};
 use crate::limit::quota::Places;
+use crate::limit::refusal::Words;
 use crate::limit::{Networks, Refusal};
 use crate::memory::frame::Frame;
 use crate::reactor::Reactor;
@@ -20,19 +22,27 @@ pub(crate) struct Porter {
     places: Arc<Places>,
     proxies: Arc<Networks>,
     hand_on: HandOn,
+    /// Speaks a handshake with each connection before it is handed on.
+    greet: Option<Arc<dyn Greet>>,
 }
 
 impl Porter {
     pub(crate) fn new(
         places: Arc<Places>,
         proxies: Arc<Networks>,
+        greet: Option<Arc<dyn Greet>>,
         hand_on: impl Fn(Rc<Connection>, Option<Frame>) + 'static,
     ) -> Rc<Porter> {
-        Rc::new(Porter { places, proxies, hand_on: Box::new(hand_on) })
+        Rc::new(Porter { places, proxies, hand_on: Box::new(hand_on), greet })
     }
 
     pub(super) fn places(&self) -> &Arc<Places> {
         &self.places
+    }
+
+    /// What is said to those who are refused at the door; nothing where they expect a handshake.
+    pub(super) fn words(&self) -> Option<&Words> {
+        if self.greet.is_some() { None } else { self.places.words() }
     }
 
     /// Whether it matters to it who is at the other end.
@@ -45,8 +55,41 @@ impl Porter {
         peer.is_some_and(|peer| self.proxies.contains(peer))
     }
 
-    pub(super) fn hand_on(&self, connection: Rc<Connection>, rest: Option<Frame>) {
-        (self.hand_on)(connection, rest);
+    /// Hands a connection on, after the handshake if there is to be one. `rest` came behind a proxy's
+    /// header.
+    pub(super) fn hand_on(self: &Rc<Self>, connection: Rc<Connection>, rest: Option<Frame>) {
+        match &self.greet {
+            None => (self.hand_on)(connection, rest),
+            Some(greet) => self.shake(greet, connection, rest),
+        }
+    }
+
+    fn shake(
+        self: &Rc<Self>,
+        greet: &Arc<dyn Greet>,
+        connection: Rc<Connection>,
+        first: Option<Frame>,
+    ) {
+        let handshake = match greet.begin() {
+            Ok(handshake) => handshake,
+            Err(why) => {
+                report_failure(&connection, &Failure::Refused(why));
+                return connection.abort_now();
+            }
+        };
+        let limit = handshake_limit();
+        let porter = self.clone();
+        let first = first.map_or_else(Vec::new, |first| first.to_vec());
+        handshake::speak(
+            connection,
+            handshake,
+            first,
+            limit,
+            move |connection, result| match result {
+                Ok(rest) => (porter.hand_on)(connection, Some(rest)),
+                Err(failure) => report_failure(&connection, &failure),
+            },
+        );
     }
 
     /// Whether a connection that a proxy has brought may stay: what is looked at for others when
@@ -64,9 +107,23 @@ impl Porter {
         Ok(())
     }
 
-    /// Counts and closes a connection that is refused.
-    pub(crate) fn turn_away(&self, connection: &Rc<Connection>, refusal: Refusal) {
-        turn_away(connection, &self.places, refusal);
+    /// Counts and closes a connection that is refused before it is handed on.
+    pub(super) fn turn_away(&self, connection: &Rc<Connection>, refusal: Refusal) {
+        if self.greet.is_none() {
+            return turn_away(connection, &self.places, refusal);
+        }
+        let peer = connection.peer().and_then(|peer| peer.inet()).map(|peer| peer.ip());
+        report(&connection.reactor, refusal, peer);
+        connection.abort_now();
+    }
+}
+
+/// Tells the log of a handshake that failed: the first, the second, the fourth, and so on.
+fn report_failure(connection: &Connection, why: &Failure) {
+    let so_far = connection.reactor.metrics.tls_failed.value();
+    if !matches!(why, Failure::Stopping | Failure::Closed) && so_far.is_power_of_two() {
+        let peer = connection.peer().map(tracing::field::display);
+        tracing::warn!(peer, %why, so_far, "no TLS with a connection; it is closed");
     }
 }
 

@@ -12,9 +12,7 @@ use std::fmt::Display;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use rustix::io::Errno;
-
-use super::connection::{Connection, Receiver};
+use super::connection::{Connection, Fault, Receiver};
 use super::output::Backlog;
 use super::porter::Porter;
 use crate::driver::operation::SocketAddress;
@@ -116,7 +114,7 @@ impl Receiver for Preamble {
     }
 
     /// Without a word: a proxy that looked whether somebody listens.
-    fn ended(self: Rc<Self>, why: Result<(), Errno>) {
+    fn ended(self: Rc<Self>, why: Result<(), Fault>) {
         if self.is_over.replace(true) {
             return;
         }

@@ -34,6 +34,16 @@ impl Endpoint {
         }
     }
 
+    /// The host that was asked for, by name or by address; `None` when there is none.
+    #[cfg(feature = "tls")]
+    pub(crate) fn host(&self) -> Option<String> {
+        match &self.0 {
+            Kind::Addresses(addresses) => addresses.first().map(|address| address.ip().to_string()),
+            Kind::Name { host, .. } => Some(host.clone()),
+            Kind::Malformed(_) => None,
+        }
+    }
+
     /// The one address that was written out; names need a resolver, which would wait.
     pub(super) fn literal(&self) -> Result<SocketAddr, Error> {
         match &self.0 {

@@ -138,6 +138,13 @@ metrics! {
     /// Connections of trusted proxies closed because their PROXY header was malformed, cut, or did
     /// not come in time.
     proxy_errors,
+    /// Handshakes of TLS that were done, with peers that connected and those connected to.
+    tls_handshakes,
+    /// Those of them that resumed an earlier session.
+    tls_resumed,
+    /// Handshakes of TLS that failed: the peer spoke something else, was refused or refused us, or
+    /// took too long.
+    tls_failed,
     /// Refused connections and clients that were told why in words (`GateBuilder::on_refusal`).
     refusals_told,
     /// Times an accept failed, out of descriptors for example; it goes on after a pause.

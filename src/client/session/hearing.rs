@@ -2,12 +2,10 @@
 
 use std::rc::Rc;
 
-use rustix::io::Errno;
-
 use super::Session;
 use crate::client::disconnect::Disconnect;
 use crate::memory::frame::Frame;
-use crate::net::connection::{Departure, Receiver};
+use crate::net::connection::{Departure, Fault, Receiver};
 use crate::net::output::Backlog;
 use crate::reactor::Expire;
 
@@ -39,7 +37,7 @@ impl Receiver for Session {
         self.announce();
     }
 
-    fn ended(self: Rc<Self>, why: Result<(), Errno>) {
+    fn ended(self: Rc<Self>, why: Result<(), Fault>) {
         self.end(match why {
             Ok(()) => Disconnect::Ended,
             Err(error) => Disconnect::Failed(error.into()),

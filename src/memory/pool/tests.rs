@@ -23,6 +23,18 @@ fn a_block_goes_home_with_its_last_lease() {
 }
 
 #[test]
+fn bytes_are_changed_only_under_their_one_lease() {
+    let pool = pool(2);
+    let mut lease = pool.fill(b"secret").expect("two blocks are provided");
+    lease.bytes_mut().expect("the only lease")[..2].copy_from_slice(b"SE");
+    let second = lease.clone();
+    assert!(lease.bytes_mut().is_none(), "another lease reads them");
+    let detached = second.detach(0..6).ok().expect("a block");
+    assert!(lease.bytes_mut().is_none(), "another thread may read them");
+    assert_eq!((lease.bytes(), detached.as_ref()), (&b"SEcret"[..], &b"SEcret"[..]));
+}
+
+#[test]
 fn an_empty_ring_refuses_and_recovers() {
     let pool = pool(2);
     let a = pool.fill(b"a").expect("the first block");

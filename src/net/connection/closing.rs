@@ -32,7 +32,8 @@ impl Connection {
             self.life.set(Life::Closing);
             self.finishing.set(true);
             self.mark_dirty();
-            if !self.output.borrow().is_empty() {
+            // A filter has its last word to send, if nobody else has.
+            if !self.output.borrow().is_empty() || self.is_filtered() {
                 let mark = self.flush_progress();
                 self.flushing.set(Some(Box::new(Flushing { mark, stalls: 0 })));
                 self.set_timer(self.flush_look());
@@ -157,7 +158,7 @@ impl Expire for Connection {
                 let silent = self.reactor.now().since(self.last_received.get());
                 if silent >= idle {
                     self.reactor.metrics.idled.add(1);
-                    self.on_read_end(Err(Errno::TIMEDOUT));
+                    self.on_read_end(Err(Errno::TIMEDOUT.into()));
                     self.abort_now();
                 } else {
                     self.watch_idle();

@@ -4,12 +4,13 @@ use std::rc::Rc;
 
 use rustix::io::Errno;
 
+use super::filter::Filtered;
 use super::{Connection, Life};
 use crate::clock::Now;
 use crate::driver::abandon;
 use crate::driver::operation::{Descriptor, SocketAddress};
 use crate::limit::quota::Permit;
-use crate::memory::chain::Payload;
+use crate::memory::chain::{Chain, Payload};
 use crate::reactor::Reactor;
 
 /// What is left of a connection when no operation of its core is: its socket, and where it stood.
@@ -19,6 +20,9 @@ pub(crate) struct Departure {
     is_simulated: bool,
     peer: Option<Box<SocketAddress>>,
     permit: Option<Permit>,
+    filter: Option<Box<Filtered>>,
+    /// What the filter has sealed already.
+    sealed: Vec<u8>,
     unsent: Vec<u8>,
     read_ended: bool,
     broken: Option<Errno>,
@@ -51,15 +55,21 @@ impl Connection {
         if let Some(timer) = self.timer.take() {
             self.reactor.cancel_timer(timer);
         }
-        let mut unsent = Vec::new();
+        let filter = self.take_filter();
+        let rest =
+            if filter.is_some() { self.output.borrow_mut().take_rest() } else { Chain::default() };
+        let (mut sealed, mut unsent) = (Vec::new(), Vec::new());
+        rest.slices().for_each(|piece| sealed.extend_from_slice(piece));
         let (_, left) = self.output.borrow_mut().clear();
         left.slices().for_each(|piece| unsent.extend_from_slice(piece));
-        drop(left); // outside of the borrow
+        drop((rest, left)); // outside of the borrow
         let departure = Departure {
             socket: Some(self.socket),
             is_simulated: self.reactor.driver(|driver| driver.is_simulated()),
             peer: self.peer.get().cloned(),
             permit: self.permit.take(),
+            filter,
+            sealed,
             unsent,
             read_ended: self.read_ended.get(),
             broken: self.broken.get(),
@@ -85,6 +95,13 @@ impl Connection {
         connection.bytes_sent.set(departure.bytes_sent);
         connection.last_received.set(departure.last_received);
         connection.read_ended.set(departure.read_ended);
+        connection.filter.set(departure.filter.take());
+        if !departure.sealed.is_empty() {
+            let mut sealed = Chain::default();
+            sealed.push_buffer(std::mem::take(&mut departure.sealed));
+            connection.output.borrow_mut().put_rest(sealed);
+            connection.mark_dirty();
+        }
         if let Some(error) = departure.broken {
             connection.fail_writes(error);
         } else if !departure.unsent.is_empty() {

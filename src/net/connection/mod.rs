@@ -9,6 +9,7 @@
 //! Closing a descriptor does not end its operations, so each path comes through `Ending`.
 
 mod closing;
+mod filter;
 mod leaving;
 mod receiving;
 mod refusing;
@@ -22,6 +23,8 @@ use std::rc::Rc;
 use rustix::io::Errno;
 
 use self::closing::Flushing;
+use self::filter::Filtered;
+pub(crate) use self::filter::{Breach, Fault, Filter, Opened};
 pub(crate) use self::leaving::Departure;
 use super::output::{Backlog, Output};
 use crate::clock::Now;
@@ -37,7 +40,7 @@ pub(crate) trait Receiver: Any {
     /// Bytes came; the frame is all of one receive.
     fn received(self: Rc<Self>, bytes: Frame);
     /// No more bytes will come: the peer's end of stream, or an error.
-    fn ended(self: Rc<Self>, why: Result<(), Errno>);
+    fn ended(self: Rc<Self>, why: Result<(), Fault>);
     /// The send queue passed a mark.
     fn backlog(self: Rc<Self>, backlog: Backlog);
     /// Whether received bytes wait to be handled: then a silent peer waits for us.
@@ -97,6 +100,8 @@ pub(crate) struct Connection {
     last_received: Cell<Now>,
     bytes_received: Cell<u64>,
     bytes_sent: Cell<u64>,
+    /// What stands between its bytes and the wire, if anything does.
+    filter: Cell<Option<Box<Filtered>>>,
     /// Of the bytes that wait, those that the last flush has seen.
     flushed: Cell<usize>,
     /// How the closing flush gets on, see `closing`. Boxed: it is needed at the end only.
@@ -139,6 +144,7 @@ impl Connection {
             last_received: Cell::new(reactor.now()),
             bytes_received: Cell::new(0),
             bytes_sent: Cell::new(0),
+            filter: Cell::new(None),
             flushed: Cell::new(0),
             flushing: Cell::new(None),
             permit: Cell::new(permit),

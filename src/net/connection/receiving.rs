@@ -4,7 +4,7 @@ use std::rc::{Rc, Weak};
 
 use rustix::io::Errno;
 
-use super::{Connection, Life};
+use super::{Connection, Fault, Life};
 use crate::driver::operation::Operation;
 use crate::driver::token::{Kind, Token};
 use crate::memory::frame::Frame;
@@ -64,7 +64,7 @@ impl Connection {
         }
         match result {
             Ok(Some(lease)) => self.on_bytes(lease),
-            Ok(None) => self.on_read_end(Ok(())),
+            Ok(None) => self.on_read_end(self.judge_end()),
             Err(Errno::NOBUFS) => {
                 if self.life.get() < Life::Ending {
                     self.parked.set(true);
@@ -75,7 +75,7 @@ impl Connection {
             // The reads were paused, or the connection ends.
             Err(Errno::CANCELED) => {}
             Err(Errno::INTR | Errno::AGAIN) => {}
-            Err(error) => self.on_read_end(Err(error)),
+            Err(error) => self.on_read_end(Err(error.into())),
         }
         if !more {
             self.arm();
@@ -83,7 +83,7 @@ impl Connection {
         self.advance();
     }
 
-    fn on_bytes(&self, lease: Lease) {
+    fn on_bytes(self: &Rc<Self>, lease: Lease) {
         let metrics = &self.reactor.metrics;
         let len = u64::from(lease.len());
         metrics.bytes_received.add(len);
@@ -91,6 +91,9 @@ impl Connection {
         self.last_received.set(self.reactor.now());
         if self.life.get() > Life::Leaving {
             return; // discarded: nobody reads any more
+        }
+        if self.is_filtered() {
+            return self.open_received(lease);
         }
         let Some(receiver) = self.receiver() else { return };
         let lease = if self.reactor.pool.is_over_quota() {
@@ -102,17 +105,17 @@ impl Connection {
         receiver.received(Frame::whole(lease));
     }
 
-    pub(super) fn on_read_end(&self, why: Result<(), Errno>) {
+    pub(super) fn on_read_end(&self, why: Result<(), Fault>) {
         if self.read_ended.replace(true) {
             return;
         }
         let why = match (why, self.broken()) {
             // A send has met the error, which the kernel tells but once; the receive after it
             // finds an end that the peer never sent. EPIPE is a reset after the peer's true end.
-            (Ok(()), Some(error)) if error != Errno::PIPE => Err(error),
+            (Ok(()), Some(error)) if error != Errno::PIPE => Err(error.into()),
             (why, _) => why,
         };
-        if let Err(error) = why {
+        if let Err(Fault::Kernel(error)) = why {
             self.fail_writes(error);
         }
         if self.life.get() <= Life::Leaving

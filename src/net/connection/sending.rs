@@ -142,7 +142,7 @@ impl Connection {
     }
 
     #[inline]
-    fn tell_sent(&self) {
+    pub(super) fn tell_sent(&self) {
         if self.sends_watched.replace(false)
             && let Some(receiver) = self.receiver()
         {
@@ -177,9 +177,9 @@ impl Flush for Connection {
         if self.life.get() >= Life::Ending {
             return;
         }
-        self.flushed.set(self.output.borrow().bytes());
         let report = self.report();
-        let next = if self.write_ended.get() { None } else { self.output.borrow_mut().next() };
+        let next = if self.write_ended.get() { None } else { self.next_chain() };
+        self.flushed.set(self.output.borrow().bytes());
         if let Some(chain) = next {
             self.operations.set(self.operations.get() + 1);
             self.reactor.submit(self.key(), Operation::Send(self.socket, chain, report));

@@ -115,7 +115,13 @@ impl Stream {
         self.side.connection.local()
     }
 
-    /// Bytes received and sent so far.
+    /// What it stands on, for what a higher floor knows of that.
+    #[cfg(feature = "tls")]
+    pub(crate) fn connection(&self) -> &Rc<Connection> {
+        &self.side.connection
+    }
+
+    /// Bytes received and sent so far, as they were on the wire: encrypted ones if they are.
     pub fn traffic(&self) -> Traffic {
         let (received, sent) = self.side.connection.traffic();
         Traffic { received, sent }
@@ -124,7 +130,9 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.begin_close();
+        if !self.side.dissolved.get() {
+            self.begin_close();
+        }
     }
 }
 
@@ -162,6 +170,23 @@ impl TcpStream {
     /// What the kernel says; [`io::ErrorKind::NotConnected`] once the socket is closed.
     pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
         self.side.connection.set_nodelay(on)
+    }
+}
+
+impl TcpStream {
+    /// The connection without the stream, whether it was accepted, and what nobody has read.
+    pub(super) fn dissolve(self) -> (Rc<Connection>, bool, Vec<u8>) {
+        let side = &self.side;
+        side.dissolved.set(true);
+        let unread = side.inlet.borrow_mut().take_all();
+        (side.connection.clone(), side.accepted, unread.to_vec())
+    }
+
+    /// A stream again, with `rest` for its first unread bytes.
+    pub(super) fn encrypted(connection: Rc<Connection>, accepted: bool, rest: Frame) -> TcpStream {
+        let stream = Stream::new(connection, accepted);
+        stream.side.inlet.borrow_mut().push_front(rest);
+        TcpStream(stream)
     }
 }
 

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use rustix::io::Errno;
 
 use crate::memory::frame::Frame;
-use crate::net::connection::{Connection, Receiver};
+use crate::net::connection::{Connection, Fault, Receiver};
 use crate::net::error::{FlushError, ReadError};
 use crate::net::inlet::Inlet;
 use crate::net::output::Backlog;
@@ -21,7 +21,7 @@ pub(super) type OnBacklog = Box<dyn FnMut(Backlog)>;
 enum End {
     /// The peer has sent everything.
     Peer,
-    Failed(Errno),
+    Failed(Fault),
     /// This side has closed.
     Closed,
     Stopping,
@@ -32,7 +32,9 @@ pub(super) struct Side {
     pub(super) connection: Rc<Connection>,
     pub(super) inlet: RefCell<Inlet>,
     /// Who opened it; an accepted one stops reading when the engine stops.
-    accepted: bool,
+    pub(super) accepted: bool,
+    /// Its stream has given the connection to somebody else.
+    pub(super) dissolved: Cell<bool>,
     end: Cell<Option<End>>,
     /// Unread bytes that the reader asks for, which may be more than the reads pause at.
     demand: Cell<usize>,
@@ -63,6 +65,7 @@ impl Side {
         let side = Rc::new(Side {
             inlet: RefCell::default(),
             accepted,
+            dissolved: Cell::new(false),
             end: Cell::new(None),
             demand: Cell::new(0),
             reading: Cell::new(false),
@@ -239,7 +242,7 @@ impl Receiver for Side {
         self.wake_reader();
     }
 
-    fn ended(self: Rc<Self>, why: Result<(), Errno>) {
+    fn ended(self: Rc<Self>, why: Result<(), Fault>) {
         self.set_end(why.map_or_else(End::Failed, |()| End::Peer));
     }
 

@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 
 use httparse::{Error, Header, Status};
-use memchr::{memchr, memchr_iter, memmem, memrchr};
+use memchr::{memchr, memmem, memrchr};
 
 use super::error::RequestError;
 use super::fields::has_token;
@@ -237,9 +237,8 @@ fn read(
     limits: &HeadLimits,
 ) -> Result<Head, RequestError> {
     let bytes = &bytes[..encoded];
-    // A lone LF ends a line for some and not for others (RFC 9112, 2.2).
-    // Each CR stands before an LF, or it would not have been parsed.
-    if memchr_iter(b'\n', bytes).count() != memchr_iter(b'\r', bytes).count() {
+    let start = memchr_start(bytes);
+    if !has_whole_line_ends(bytes, start, request.headers) {
         return Err(RequestError::BareLineFeed);
     }
     let method = request.method.unwrap_or_default();
@@ -255,7 +254,6 @@ fn read(
         _ => Version::Http11,
     };
     let target = target::read(method.as_bytes(), text.as_bytes())?;
-    let start = memchr_start(bytes);
     let at = start + method.len() + 1;
     let line_end = at + text.len() + " HTTP/1.1\r\n".len();
     let mut seen = Seen { version, ..Seen::default() };
@@ -289,6 +287,20 @@ fn read(
         expects_continue: seen.expects_continue && version == Version::Http11,
         upgrade: seen.upgrade && seen.upgrades && version == Version::Http11,
     })
+}
+
+/// Whether CR LF ends each line: a lone LF ends one for some and not for others (RFC 9112, 2.2).
+///
+/// The line before a field ends where its name begins; the last one, and the empty one behind it,
+/// at the end. Elsewhere no LF would have been parsed.
+fn has_whole_line_ends(bytes: &[u8], start: usize, fields: &[Header<'_>]) -> bool {
+    let is_behind_an_end = |field: &Header<'_>| {
+        let name = usize::from(place(bytes, field.name.as_bytes()).start);
+        bytes[..name].ends_with(b"\r\n")
+    };
+    matches!(&bytes[..start], b"" | b"\r\n")
+        && bytes.ends_with(b"\r\n\r\n")
+        && fields.iter().all(is_behind_an_end)
 }
 
 /// Where the request line starts: behind empty lines.

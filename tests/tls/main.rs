@@ -1,0 +1,10 @@
+//! TLS on loopback and in the simulated kernel: against itself, against rustls on plain sockets, and
+//! against clients that others wrote.
+#![cfg(all(feature = "tls", feature = "http"))]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod clients;
+mod streams;
+mod support;
