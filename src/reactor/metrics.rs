@@ -109,6 +109,8 @@ metrics! {
     calls_refused,
     /// Answers that came when nobody waited for them any more.
     late_answers,
+    /// Calls that went to the lane.
+    lane_calls,
     /// Messages and answers that came from other cores.
     fabric_received,
     /// Messages and answers for other cores that found their ring full and waited beside it.
@@ -172,6 +174,8 @@ metrics! {
     http_requests,
     /// Requests of HTTP that broke the protocol or a limit; the connection has closed.
     http_refused,
+    /// Messages of WebSockets that were whole.
+    websocket_messages,
     /// WebSockets whose peer broke the protocol or a limit; it was told why.
     websocket_failed,
     /// WebSockets given up because their peer did not answer a ping, or a Close, in time.
