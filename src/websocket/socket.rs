@@ -292,7 +292,7 @@ impl Inner {
         match item {
             Item::Message { opcode, compressed, payload } => {
                 let payload = if compressed { self.inflate(opcode, &payload)? } else { payload };
-                self.stream.connection().reactor.metrics.websocket_messages.add(1);
+                self.reactor.metrics.websocket_messages.add(1);
                 Ok(Some(Event::Message(message(opcode, payload))))
             }
             Item::Ping(payload) => {
