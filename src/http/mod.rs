@@ -53,14 +53,14 @@ mod params;
 mod ranges;
 mod refusal;
 mod request;
-pub(crate) mod response;
+mod response;
 mod router;
 mod routes;
 mod server;
 mod session;
 mod sink;
 mod site;
-mod upgrade;
+pub(crate) mod upgrade;
 
 pub use self::body::Body;
 pub use self::client::{

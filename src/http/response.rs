@@ -1,23 +1,18 @@
 //! What a handler answers.
 
 use std::fmt;
-use std::pin::Pin;
 
 use bytes::Bytes;
 
 use super::error::BadField;
 use super::outgoing::Outgoing;
-use super::upgrade::Upgraded;
+use super::upgrade::{Local, Upgraded, Upgrading};
 use crate::error::Result;
 use crate::memory::chain::Payload;
 use crate::wire::http::{is_field_name, is_field_value};
 
-/// A future of a handler's, on its core.
-pub(crate) type Local<T> = Pin<Box<dyn Future<Output = T>>>;
 /// Writes a body.
 pub(super) type Writing = Box<dyn FnOnce(Outgoing) -> Local<(Outgoing, Result<()>)>>;
-/// Goes on with a connection that is no longer HTTP.
-pub(crate) type Upgrading = Box<dyn FnOnce(Upgraded) -> Option<Local<()>>>;
 
 /// An answer: a status, header fields, and a body.
 ///

@@ -7,12 +7,17 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::pin::Pin;
 
 use super::link::Link;
-use super::response::Upgrading;
 use crate::net::Stream;
 use crate::reactor::guarded;
 use crate::reactor::kind::Kind;
+
+/// A future of a handler's, on its core.
+pub(crate) type Local<T> = Pin<Box<dyn Future<Output = T>>>;
+/// Goes on with a connection that is no longer HTTP; in a task of its own, if it needs one.
+pub(crate) type Upgrading = Box<dyn FnOnce(Upgraded) -> Option<Local<()>>>;
 
 /// The stream of a connection after [`Response::upgrade`](super::Response::upgrade), with the bytes
 /// that the peer has sent already. It closes when this is dropped.

@@ -5,7 +5,7 @@ use super::deflate::Compression;
 use super::options::Options;
 use super::socket::{Terms, WebSocket};
 use crate::error::Result;
-use crate::http::response::Local;
+use crate::http::upgrade::Local;
 use crate::http::{Request, Response, Upgraded};
 use crate::wire::websocket::{HandshakeError, Offer, read_offer};
 
