@@ -4,6 +4,7 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -17,6 +18,7 @@ use super::response::{Content, Response, Writing};
 use super::site::Site;
 use super::upgrade;
 use crate::error::Result;
+use crate::limit::RetryAfter;
 use crate::memory::chain::Payload;
 use crate::memory::frame::Frame;
 use crate::reactor::guarded;
@@ -93,7 +95,11 @@ async fn exchange(link: &Rc<Link>, site: &Site, head: Head, bytes: Frame) -> boo
     let mut request = Request::new(head, bytes, Body::new(link.clone(), number));
     #[cfg(feature = "gzip")]
     let accepts_gzip = site.router.gzip_bytes_min.is_some() && super::gzip::is_accepted(&request);
-    let answered = match site.router.route(&mut request) {
+    let routed = match too_fast(link) {
+        None => site.router.route(&mut request),
+        Some(response) => Err(response),
+    };
+    let answered = match routed {
         Ok(spot) => handle(link, &spot, request).await,
         Err(response) => {
             drop(request);
@@ -116,6 +122,24 @@ async fn exchange(link: &Rc<Link>, site: &Site, head: Head, bytes: Frame) -> boo
         tracing::info!(target: "skyring::http::access", peer, method, target, status, ?took);
     }
     goes_on && finish_body(link).await
+}
+
+/// What is answered to a request that is one too many for its connection or its address.
+#[inline]
+fn too_fast(link: &Link) -> Option<Response> {
+    let pace = link.pace.as_ref()?;
+    pace.take(link.reactor.now(), 1).err().map(|retry| slow_down(link, retry))
+}
+
+#[cold]
+fn slow_down(link: &Link, retry: RetryAfter) -> Response {
+    link.reactor.metrics.http_too_fast.add(1);
+    // Whole seconds, so that who comes back then is served.
+    let up = Duration::from_nanos(999_999_999);
+    let seconds = retry.duration().map_or(1, |after| (after + up).as_secs().max(1));
+    let mut response = said(429, "Too many requests");
+    response.fields.extend_from_slice(format!("retry-after: {seconds}\r\n").as_bytes());
+    response
 }
 
 /// What a handler has come to.
@@ -254,7 +278,7 @@ async fn write_whole(link: &Rc<Link>, body: Payload<'static>) -> bool {
 
 /// Waits until the peer has taken what was written. Whether it has.
 async fn wait_sent(link: &Rc<Link>) -> bool {
-    link.allow(link.limits.write_time);
+    link.allow_push();
     let sent = poll_fn(|cx| match link.poll_sent(cx) {
         Poll::Ready(sent) => Poll::Ready(sent.is_ok()),
         Poll::Pending if link.take_expired() => Poll::Ready(false),
