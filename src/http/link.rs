@@ -46,7 +46,7 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 pub(super) struct Link {
     pub(super) reactor: Rc<Reactor>,
     pub(super) stream: Stream,
-    pub(super) limits: Limits,
+    pub(super) limits: Rc<Limits>,
     /// The task that serves it.
     task: Cell<Key>,
     input: RefCell<Input>,
@@ -96,7 +96,7 @@ impl Link {
     pub(super) fn new(
         reactor: &Rc<Reactor>,
         stream: Stream,
-        limits: Limits,
+        limits: Rc<Limits>,
         pace: Option<Box<Pace>>,
     ) -> Rc<Link> {
         Rc::new(Link {
@@ -158,7 +158,7 @@ impl Link {
 
     /// How long the body may be waited for now: for its next piece, and for all of it so far.
     fn body_patience(&self) -> Duration {
-        let Limits { body_time, .. } = self.limits;
+        let body_time = self.limits.body_time;
         let in_all = self.limits.time_of(body_time, self.input.borrow().body_bytes());
         body_time.min(in_all.saturating_sub(self.waited.get()))
     }

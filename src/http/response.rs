@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::error::BadField;
 use super::outgoing::Outgoing;
-use super::upgrade::Upgraded;
+use super::upgrade::{Upgraded, Upgrading};
 use crate::error::Result;
 use crate::memory::chain::Payload;
 use crate::wire::http::{is_field_name, is_field_value};
@@ -16,8 +16,6 @@ use crate::wire::http::{is_field_name, is_field_value};
 pub(super) type Local<T> = Pin<Box<dyn Future<Output = T>>>;
 /// Writes a body.
 pub(super) type Writing = Box<dyn FnOnce(Outgoing) -> Local<(Outgoing, Result<()>)>>;
-/// Goes on with a connection that is no longer HTTP.
-pub(super) type Upgrading = Box<dyn FnOnce(Upgraded) -> Local<()>>;
 
 /// An answer: a status, header fields, and a body.
 ///

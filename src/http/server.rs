@@ -53,7 +53,7 @@ impl Hall {
         let pace = Pace::of(&connection);
         let stream = Stream::owned(connection);
         rest.into_iter().for_each(|rest| stream.unread_front(rest));
-        let link = Link::new(&reactor, stream, self.site.router.limits, pace);
+        let link = Link::new(&reactor, stream, self.site.limits.clone(), pace);
         let place = self.links.borrow_mut().insert(Rc::downgrade(&link));
         let task = run(link.clone(), Place { hall: self.clone(), place });
         let kind = Kind::of(&reactor, "an HTTP connection");

@@ -7,12 +7,15 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::pin::Pin;
 
 use super::link::Link;
-use super::response::Upgrading;
 use crate::net::Stream;
 use crate::reactor::guarded;
 use crate::reactor::kind::Kind;
+
+/// Goes on with a connection that is no longer HTTP.
+pub(super) type Upgrading = Box<dyn FnOnce(Upgraded) -> Pin<Box<dyn Future<Output = ()>>>>;
 
 /// The stream of a connection after [`Response::upgrade`](super::Response::upgrade), with the bytes
 /// that the peer has sent already. It closes when this is dropped.

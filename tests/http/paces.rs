@@ -51,10 +51,7 @@ fn who_asks_too_fast_is_told_when_to_come_back() {
         let seen: Vec<u16> = statuses.iter().map(|(status, _)| *status).collect();
         assert_eq!(seen, [200, 200, 200, 429, 429]);
         let head = &statuses[3].1;
-        assert!(
-            head.ends_with("retry-after: 1") && !head.contains("connection: close"),
-            "{head}"
-        );
+        assert!(head.ends_with("retry-after: 1") && !head.contains("connection: close"), "{head}");
         sleep(SECOND).await;
         stream.write(GET.repeat(2))?;
         let seen = [answer(&stream).await?.0, answer(&stream).await?.0];
