@@ -5,7 +5,7 @@ use skyring::prelude::*;
 use skyring::sim::Simulation;
 use skyring::tls::{self, HandshakeError, Pem, SetupError, TlsConnectError};
 
-use crate::common::{Echo, Server, config, deadline};
+use crate::common::{Echo, Server, config, deadline, eventually};
 use crate::support::{Authority, Folder, trusting};
 
 const AT: &str = "127.0.0.1:443";
@@ -270,7 +270,7 @@ fn nobody_that_this_machine_trusts_has_signed_it() {
             error.contains("that is trusted here") || error.contains("ca-certificates"),
             "{error}"
         );
-        server.settle();
+        eventually("both ends are closed", || server.handle.connections() == 0);
         server.stop();
     });
 }
