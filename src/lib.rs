@@ -70,8 +70,10 @@
 //! | gates the long way, clients of any service | [`GateServer`], [`GateEvent`], [`GateCommand`], [`Frames`], [`ClientId`], and docs/GATE.md |
 //! | messages, calls, names, groups, supervision | [`service`] |
 //! | typed requests of JSON | [`requests`] |
-//! | HTTP servers | [`http`] |
+//! | HTTP servers and clients | [`http`] |
+//! | WebSocket, servers and clients | [`websocket`] |
 //! | TLS for gates, HTTP and streams | [`tls`] |
+//! | hyper on these streams: HTTP/2, gRPC | [`compat`] |
 //! | sockets in any task: TCP, Unix, datagrams | [`net`] |
 //! | login, and sessions that outlive connections | [`loginserver`], [`msgserver`], [`login`] |
 //! | framing by hand, and framings of your own | [`wire`], [`wire::Codec`], [`net::Framed`], and docs/CODECS.md |
@@ -94,6 +96,8 @@
 
 mod client;
 mod clock;
+#[cfg(feature = "compat")]
+pub mod compat;
 pub mod config;
 pub mod doctor;
 mod driver;
@@ -124,6 +128,8 @@ pub mod service;
 pub mod sim;
 #[cfg(feature = "tls")]
 pub mod tls;
+#[cfg(feature = "websocket")]
+pub mod websocket;
 pub mod wire;
 
 pub use client::{Client, ClientId, Disconnect, Frames};
@@ -141,8 +147,8 @@ pub use reactor::engine::{Engine, Handle, Stopper};
 pub use reactor::fabric::FabricQueue;
 pub use reactor::shared::Core;
 pub use reactor::{
-    Elapsed, JoinError, JoinHandle, Metrics, Sleep, Within, ban, now, random, random_bytes, sleep,
-    spawn, stopping, unban, unix_time, within,
+    Elapsed, JoinError, JoinHandle, Metrics, Sleep, Within, ban, core_metrics, now, random,
+    random_bytes, sleep, spawn, stopping, unban, unix_time, within,
 };
 pub use service::{Address, Context, Local, Reply, Service, Undelivered};
 pub use wire::{Framing, LengthPrefix};
@@ -177,6 +183,9 @@ mod pages {
     #[cfg(feature = "servers")]
     #[doc = include_str!("../docs/HTTP.md")]
     struct Http;
+    #[cfg(feature = "compat")]
+    #[doc = include_str!("../docs/HTTP2.md")]
+    struct Http2;
     #[cfg(feature = "servers")]
     #[doc = include_str!("../docs/TLS.md")]
     struct Tls;

@@ -44,6 +44,7 @@ const TABLE: &[Row] = &[
     row("service", 5, &[]),
     row("tls", 6, &[]),
     row("lane", 6, &[]),
+    row("compat", 6, &[]),
     row("gate", 7, &[]),
     row("http", 7, &["gate"]),
     row("requests", 8, &[]),
@@ -68,7 +69,7 @@ const CLOCKS: &[&str] = &["driver"];
 
 /// Modules that the servers may name beside what the crate's root re-exports.
 const PUBLIC: &[&str] =
-    &["prelude", "wire", "net", "json", "limit", "requests", "http", "service", "tls"];
+    &["prelude", "wire", "net", "json", "limit", "requests", "http", "service", "tls", "websocket"];
 
 const LINES_MAX: usize = 500;
 

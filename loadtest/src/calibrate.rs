@@ -20,6 +20,7 @@ use crate::framing::Framing;
 use crate::generator::{Generator, Options, Pacing, Progress, Tick};
 use crate::process::{self, Server};
 use crate::progress::Interrupt;
+use crate::protocol::Protocol;
 use crate::units::{parse_rate, show_ns};
 
 const DURATION: Duration = Duration::from_secs(3);
@@ -69,16 +70,11 @@ struct Attempt {
 pub fn run(args: &Args) -> Result<ExitCode> {
     let cores = cpu::cores();
     let interrupt = Interrupt::listen()?;
-    let command = process::asked_for(&args.server, Framing::U16)?;
+    let protocol = Protocol::Frames(Framing::U16);
+    let command = process::asked_for(&args.server, &protocol)?;
     let server = Server::start(&args.server, command, Some(cores[0]))?;
     cpu::pin(*cores.get(1).unwrap_or(&cores[0]))?;
-    let options = Options {
-        framing: Framing::U16,
-        connections: 64,
-        payload_bytes: 64,
-        in_flight: 1,
-        seed: 1,
-    };
+    let options = Options { protocol, connections: 64, payload_bytes: 64, in_flight: 1, seed: 1 };
     let mut watch = Watch(interrupt);
     let mut generator = Generator::connect(server.address(), &options, &mut watch)?;
     for left in (0..ATTEMPTS).rev() {

@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::error::{Doing, Error, Result};
-use crate::framing::Framing;
+use crate::protocol::Protocol;
 use crate::sys;
 
 /// How long a server may take to say where it listens.
@@ -38,10 +38,10 @@ pub struct Server {
 ///
 /// # Errors
 /// The binary's own path cannot be found.
-pub fn named(name: &str, framing: Framing) -> Result<Command> {
+pub fn named(name: &str, protocol: &Protocol) -> Result<Command> {
     let program = std::env::current_exe().doing("finding this program's own path")?;
     let mut command = Command::new(program);
-    command.args(["serve", name, "--listen", "127.0.0.1:0", "--framing", framing.name()]);
+    command.arg("serve").args(protocol.serve(name)).args(["--listen", "127.0.0.1:0"]);
     Ok(command)
 }
 
@@ -50,8 +50,8 @@ pub fn named(name: &str, framing: Framing) -> Result<Command> {
 ///
 /// # Errors
 /// As of the two.
-pub fn asked_for(server: &str, framing: Framing) -> Result<Command> {
-    if server.contains([' ', '/']) { from_line(server) } else { named(server, framing) }
+pub fn asked_for(server: &str, protocol: &Protocol) -> Result<Command> {
+    if server.contains([' ', '/']) { from_line(server) } else { named(server, protocol) }
 }
 
 /// The command of a line as typed; quotes are not understood, words are.

@@ -169,6 +169,13 @@ impl Ring {
         &state.received[state.taken..state.filled]
     }
 
+    /// Whether no more can be received before something is consumed.
+    #[inline]
+    pub fn is_full(&self, slot: usize) -> bool {
+        let state = &self.slots[slot];
+        state.filled - state.taken == state.received.len()
+    }
+
     /// Gives the first `bytes` of what was received back.
     #[inline]
     pub fn consume(&mut self, slot: usize, bytes: usize) {

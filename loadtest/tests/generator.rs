@@ -7,9 +7,15 @@ use std::time::Duration;
 
 use skyring_load::framing::Framing;
 use skyring_load::generator::{Generator, Options, Pacing, Plan, Silent};
+use skyring_load::protocol::Protocol;
 
-const OPTIONS: Options =
-    Options { framing: Framing::U32, connections: 3, payload_bytes: 100, in_flight: 2, seed: 7 };
+const OPTIONS: Options = Options {
+    protocol: Protocol::Frames(Framing::U32),
+    connections: 3,
+    payload_bytes: 100,
+    in_flight: 2,
+    seed: 7,
+};
 
 /// Answers, but waits `stall` before its twentieth read.
 fn echo_server(stall: Duration) -> SocketAddr {

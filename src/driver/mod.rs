@@ -11,8 +11,8 @@ pub(crate) mod unavailable;
 pub(crate) mod uring;
 
 use std::io;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use self::bell::Bell;
 use self::operation::{
@@ -41,6 +41,13 @@ impl Driver {
     pub(crate) fn is_simulated(&self) -> bool {
         matches!(self, Driver::Sim(_))
     }
+}
+
+/// The moment that real rings count from; for libraries that name moments by [`Instant`], where the
+/// time is simulated, too.
+pub(crate) fn start() -> Instant {
+    static START: OnceLock<Instant> = OnceLock::new();
+    *START.get_or_init(Instant::now)
 }
 
 /// Closes a socket that no core has any more. A simulated one went with its core.

@@ -19,6 +19,7 @@ use std::time::Duration;
 use super::error::BodyError;
 use super::input::{Cut, Input};
 use super::limits::Limits;
+use super::sink::Sink;
 use crate::clock::Now;
 use crate::error::SendError;
 use crate::memory::chain::Payload;
@@ -286,8 +287,10 @@ impl Link {
         self.input.borrow().trailers().map(look)
     }
 
-    /// Puts what was received and is unread back: somebody else reads the stream from now on.
+    /// Puts what was received and is unread back: somebody else reads the stream from now on, and
+    /// not by a body that a handler has kept.
     pub(super) fn give_back(&self) {
+        self.exchange.set(self.exchange.get().wrapping_add(1));
         let input = mem::take(&mut *self.input.borrow_mut());
         if let Some(rest) = input.into_rest() {
             self.stream.unread_front(rest);
@@ -353,6 +356,32 @@ impl Link {
     pub(super) fn poll_sent(self: &Rc<Self>, cx: &Context<'_>) -> Poll<Result<(), FlushError>> {
         let _ = self.send(); // why it failed, the flush knows
         self.stream.poll_flushed(cx)
+    }
+}
+
+impl Sink for Link {
+    fn write_encoding(&self, bytes: &[u8]) {
+        self.write_head(|out| out.extend_from_slice(bytes));
+    }
+
+    fn write(&self, piece: Payload<'_>) -> Result<(), SendError> {
+        Link::write(self, piece)
+    }
+
+    fn is_behind(&self) -> bool {
+        Link::is_behind(self)
+    }
+
+    fn begin_wait(self: Rc<Self>) {
+        self.allow(self.limits.write_time);
+    }
+
+    fn poll_sent(self: Rc<Self>, cx: &mut Context<'_>) -> Poll<Result<(), FlushError>> {
+        Link::poll_sent(&self, cx)
+    }
+
+    fn end_wait(self: Rc<Self>) {
+        self.work_on();
     }
 }
 

@@ -69,6 +69,19 @@ impl Request {
         }
     }
 
+    /// As [`Request::path`], to compare with.
+    pub(super) fn path_bytes(&self) -> &[u8] {
+        match self.head.path.bytes(&self.bytes) {
+            b"" if self.head.form == Form::Absolute => b"/",
+            path => path,
+        }
+    }
+
+    /// As [`Request::method`], to compare with.
+    pub(super) fn method_bytes(&self) -> &[u8] {
+        self.head.method.bytes(&self.bytes)
+    }
+
     /// The target as it came: path and query, or one of the other forms.
     pub fn target(&self) -> &str {
         self.head.target.of(&self.bytes)

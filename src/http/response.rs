@@ -17,7 +17,7 @@ pub(super) type Local<T> = Pin<Box<dyn Future<Output = T>>>;
 /// Writes a body.
 pub(super) type Writing = Box<dyn FnOnce(Outgoing) -> Local<(Outgoing, Result<()>)>>;
 /// Goes on with a connection that is no longer HTTP.
-pub(super) type Upgrading = Box<dyn FnOnce(Upgraded) -> Local<Result<()>>>;
+pub(super) type Upgrading = Box<dyn FnOnce(Upgraded) -> Local<()>>;
 
 /// An answer: a status, header fields, and a body.
 ///
@@ -153,7 +153,13 @@ impl Response {
         let mut response = Response::new(200).header("upgrade", protocol)?;
         response.status = 101;
         response.fields.extend_from_slice(b"connection: upgrade\r\n");
-        response.content = Content::Upgrade(Box::new(move |stream| Box::pin(serve(stream))));
+        response.content = Content::Upgrade(Box::new(move |stream| {
+            Box::pin(async move {
+                if let Err(error) = serve(stream).await {
+                    tracing::debug!(%error, "an upgraded connection ended");
+                }
+            })
+        }));
         Ok(response)
     }
 

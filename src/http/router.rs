@@ -188,7 +188,7 @@ impl Router {
 
     /// Who handles a request, or what is answered when nobody does.
     pub(super) fn route(&self, request: &mut Request) -> Result<Spot, Response> {
-        let Some((route, params)) = self.routes.find(request.path()) else {
+        let Some((route, params)) = self.routes.find(request.path_bytes()) else {
             return match &self.fallback {
                 Some(spot) => Ok(spot.clone()),
                 None if request.target_form() == Form::Asterisk => {
@@ -198,7 +198,7 @@ impl Router {
                 None => Err(said(404, "Not found")),
             };
         };
-        if let Some(spot) = route.spot(request.method()) {
+        if let Some(spot) = route.spot(request.method_bytes()) {
             let spot = spot.clone();
             if !route.names().is_empty() {
                 request.routed(route.names().clone(), params);

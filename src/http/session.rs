@@ -13,9 +13,9 @@ use super::link::{Heard, Link, QUEUED_BYTES_MAX};
 use super::outgoing::{Mode, Outgoing};
 use super::refusal::{answer, internal, refused, said};
 use super::request::Request;
-use super::response::{Content, Response, Upgrading, Writing};
+use super::response::{Content, Response, Writing};
 use super::site::Site;
-use super::upgrade::Upgraded;
+use super::upgrade;
 use crate::error::Result;
 use crate::memory::chain::Payload;
 use crate::memory::frame::Frame;
@@ -173,17 +173,23 @@ async fn respond(
     is_head: bool,
     answered: Answered,
 ) -> bool {
-    link.skip_body();
+    let Answered { mut response, closes } = answered;
+    // What writes a body may read the request's meanwhile.
+    if !matches!(response.content, Content::Stream(..)) {
+        link.skip_body();
+    }
     if link.is_broken() {
         link.reactor.metrics.http_refused.add(1);
     }
-    let Answered { mut response, closes } = answered;
     if matches!(response.content, Content::Upgrade(_)) && !head.upgrade {
         response = said(426, "Ask for the upgrade that is served here.");
     }
+    let body_left = link.body_left();
+    if matches!(response.content, Content::Upgrade(_)) && body_left != Some(0) {
+        response = said(400, "A request for an upgrade has no body.");
+    }
     let streams = matches!(response.content, Content::Stream(..));
     let old = head.version == Version::Http10;
-    let body_left = link.body_left();
     let is_read = body_left == Some(0)
         || !link.is_continue_due() && body_left.is_some_and(|left| left <= SKIPPED_BYTES_MAX);
     let can_go_on = head.keep_alive && !closes && !link.draining.get();
@@ -217,7 +223,7 @@ async fn respond(
     });
     let written = match response.content {
         Content::Upgrade(serve) => {
-            upgrade(link, serve).await;
+            upgrade::begin(link, serve);
             return false;
         }
         _ if is_head || bodiless => true,
@@ -294,25 +300,6 @@ async fn stream(link: &Rc<Link>, write: Writing, mode: Mode) -> bool {
         link.stream.shutdown();
     }
     is_whole
-}
-
-/// Hands the connection to a user, until he ends.
-async fn upgrade(link: &Rc<Link>, serve: Upgrading) {
-    const PANICKED: &str = "the handler of an upgraded connection panicked";
-    let metrics = &link.reactor.metrics;
-    link.allow_work(None);
-    let _ = link.send(); // the answer goes first
-    let upgraded = Upgraded::new(link.clone());
-    let Some(mut serving) = guarded(metrics, PANICKED, || serve(upgraded)) else { return };
-    let ended = poll_fn(|cx| match guarded(metrics, PANICKED, || serving.as_mut().poll(cx)) {
-        Some(polled) => polled.map(Some),
-        None => Poll::Ready(None),
-    })
-    .await;
-    if let Some(Err(error)) = ended {
-        tracing::debug!(%error, "an upgraded connection ended");
-    }
-    guarded(metrics, PANICKED, || drop(serving));
 }
 
 /// Reads and drops what nobody has read of the body, so that the next request is found behind it.

@@ -120,6 +120,17 @@ impl Frame {
         Ok(self)
     }
 
+    /// The payload, to be changed where it lies; `None` when something else shares its bytes. What
+    /// lies around it is no encoding of it any more.
+    #[cfg(any(feature = "tls", feature = "websocket", test))]
+    #[inline]
+    pub(crate) fn bytes_mut(&mut self) -> Option<&mut [u8]> {
+        let range = self.start as usize..(self.start + self.len) as usize;
+        let bytes = self.lease.bytes_mut()?;
+        (self.head, self.tail) = (0, 0);
+        Some(&mut bytes[range])
+    }
+
     /// Takes `next` in when it begins where this frame ends, in the same bytes.
     #[inline]
     pub(crate) fn try_join(&mut self, next: &Frame) -> bool {
@@ -264,6 +275,26 @@ mod tests {
         assert_eq!(encode(&first, b"\0\0\0\x02").expect_err("another codec"), first);
         assert_eq!(encode(&first, b"\0\x03").expect_err("other bytes"), first);
         assert!(encode(&first.slice(..), b"\0\x02").is_err(), "a slice has no encoding");
+    }
+
+    #[test]
+    fn a_frame_is_changed_in_place_only_while_it_is_alone() {
+        let (pool, mut frame) = received(b"hello world");
+        let other = frame.slice(..5);
+        assert!(frame.bytes_mut().is_none(), "two leases");
+        drop(other);
+        frame.bytes_mut().expect("alone")[0] = b'j';
+        let far = frame.slice(..).detach().unwrap_or_else(|_| panic!("it is a block"));
+        assert!(frame.bytes_mut().is_none(), "one is away");
+        drop(far);
+        assert!(frame.bytes_mut().is_none(), "away until the pool looks");
+        pool.provide();
+        frame.advance(6);
+        frame.bytes_mut().expect("alone again").make_ascii_uppercase();
+        assert_eq!(&frame[..], b"WORLD");
+        let mut heap = Frame::from(b"heap".to_vec());
+        heap.bytes_mut().expect("alone").reverse();
+        assert_eq!(heap.into_bytes(), "paeh");
     }
 
     #[test]

@@ -172,6 +172,15 @@ metrics! {
     http_requests,
     /// Requests of HTTP that broke the protocol or a limit; the connection has closed.
     http_refused,
+    /// Messages of WebSockets that were whole.
+    websocket_messages,
+    /// WebSockets whose peer broke the protocol or a limit; it was told why.
+    websocket_failed,
+    /// WebSockets given up because their peer did not answer a ping, or a Close, in time.
+    websocket_silent,
+    /// Messages that were encoded for many WebSockets: one for each, on each core, whatever their
+    /// number.
+    websocket_encodings,
     /// Bytes received.
     bytes_received,
     /// Bytes sent.

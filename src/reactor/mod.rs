@@ -63,7 +63,7 @@ pub use self::timer::{Elapsed, Sleep, Within, sleep, within};
 
 use self::blocking::Blocking;
 use self::fabric::Fabric;
-use self::inbox::Inbox;
+pub(crate) use self::inbox::Inbox;
 use self::progress::Shown;
 use self::shared::Shared;
 use self::task::Tasks;
@@ -418,6 +418,23 @@ where
 /// ```
 pub fn now() -> Now {
     Reactor::current().now()
+}
+
+/// What this core has counted, and how things stand on it, now: for a service that tells of its
+/// engine. Other threads ask all cores by [`Handle::metrics`](crate::Handle::metrics).
+///
+/// ```
+/// # skyring::sim::Simulation::new(1).run(async {
+/// let before = skyring::core_metrics();
+/// skyring::sleep(std::time::Duration::from_secs(1)).await;
+/// assert!(skyring::core_metrics().turns > before.turns);
+/// # }).unwrap();
+/// ```
+///
+/// # Panics
+/// Outside of a reactor.
+pub fn core_metrics() -> Metrics {
+    Reactor::current().snapshot()
 }
 
 /// The time of day, since 1970-01-01 00:00:00 UTC: for what people read, not to wait by, since it

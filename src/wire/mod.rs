@@ -36,6 +36,8 @@ mod frame;
 pub mod http;
 mod line;
 pub mod proxy;
+#[cfg(feature = "websocket")]
+pub mod websocket;
 
 use std::fmt;
 use std::num::NonZeroU32;

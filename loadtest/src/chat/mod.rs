@@ -21,12 +21,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::cpu;
-use crate::echo::Format;
 use crate::error::{Error, Result};
 use crate::framing::Framing;
 use crate::machine::Machine;
+use crate::measure::Format;
 use crate::process::{self, Server};
 use crate::progress::{Interrupt, Watch};
+use crate::protocol::Protocol;
 use crate::units::{parse_bytes, parse_count, parse_duration, parse_rate};
 use drive::Drive;
 
@@ -89,7 +90,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let server = match args.target {
         Some(_) => None,
         None => {
-            let mut command = process::named("chat", Framing::U16)?;
+            let mut command = process::named("chat", &Protocol::Frames(Framing::U16))?;
             command.args(args.set.iter().flat_map(|knob| ["--set", knob]));
             Some(Server::start("chat", command, Some(cores[0]))?)
         }

@@ -23,6 +23,8 @@ use crate::error::{Error, Result};
 use crate::framing::Framing;
 use crate::generator::{Options, Pacing};
 use crate::machine::Machine;
+use crate::protocol::Protocol;
+use crate::protocol::http::Shape;
 use crate::units::{parse_bytes, parse_count, parse_duration, parse_rate};
 use outcome::{Outcome, Records};
 use plan::{Group, Side};
@@ -53,15 +55,24 @@ pub struct Args {
     /// The server to compare it with.
     #[arg(long, value_name = "SERVER", value_parser = Spec::parse)]
     b: Spec,
-    /// How the stream is cut into messages.
+    /// What both speak.
+    #[arg(long, value_enum, default_value_t = Kind::Frames)]
+    protocol: Kind,
+    /// How the stream is cut into frames.
     #[arg(long, value_enum, default_value_t = Framing::U16)]
     framing: Framing,
+    /// Path of the requests of HTTP [default: /plaintext, or /echo with --echo]
+    #[arg(long, value_name = "PATH")]
+    path: Option<String>,
+    /// How requests of HTTP look.
+    #[command(flatten)]
+    shape: Shape,
     /// Connections to each server.
     #[arg(short, long, value_parser = parse_count, default_value = "256", value_name = "N")]
     connections: u64,
-    /// Bytes of a payload, without its framing.
-    #[arg(long, value_parser = parse_bytes, default_value = "64", value_name = "BYTES")]
-    size: usize,
+    /// Bytes of a payload [default: 64; none for HTTP without --echo]
+    #[arg(long, value_parser = parse_bytes, value_name = "BYTES")]
+    size: Option<usize>,
     /// Requests outstanding on each connection in a closed loop.
     #[arg(long, value_parser = parse_count, default_value = "1", value_name = "N")]
     in_flight: u64,
@@ -80,6 +91,30 @@ pub struct Args {
     /// A table to read, or one line of JSON.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+}
+
+/// What may be spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    /// Frames that come back.
+    Frames,
+    /// HTTP/1.1.
+    Http,
+}
+
+impl Args {
+    fn protocol(&self) -> Protocol {
+        match self.protocol {
+            Kind::Frames => Protocol::Frames(self.framing),
+            Kind::Http => Protocol::Http(self.shape.ask(self.path.clone(), None, self.bytes())),
+        }
+    }
+
+    /// Bytes of a payload.
+    fn bytes(&self) -> usize {
+        let is_bare = self.protocol == Kind::Http && !self.shape.echo;
+        self.size.unwrap_or(if is_bare { 0 } else { 64 })
+    }
 }
 
 /// How the result is written.
@@ -172,15 +207,22 @@ fn start(args: &Args) -> Result<Contest> {
     } else {
         show::note("only one core: the generator disturbs what it measures");
     }
+    let protocol = args.protocol();
     let options = Options {
-        framing: args.framing,
+        protocol: protocol.clone(),
         connections: usize::try_from(args.connections).unwrap_or(usize::MAX),
-        payload_bytes: args.size,
+        payload_bytes: args.bytes(),
         in_flight: usize::try_from(args.in_flight).unwrap_or(usize::MAX),
         seed: args.seed,
     };
-    let start = |spec: &Spec| Contestant::connect(spec.start(args.framing, server_core)?, &options);
-    Ok(Contest { first: start(&args.a)?, second: start(&args.a)?, other: start(&args.b)? })
+    let start = |spec: &Spec| Contestant::connect(spec.start(&protocol, server_core)?, &options);
+    let contest =
+        Contest { first: start(&args.a)?, second: start(&args.a)?, other: start(&args.b)? };
+    let (a, b) = (contest.first.content_bytes(), contest.other.content_bytes());
+    if a != b {
+        show::note(&format!("a answers with {a} bytes, b with {b}: the ratio is not of like"));
+    }
+    Ok(contest)
 }
 
 /// Warms all three up, and finds the rate: what the slower one can do, halved.

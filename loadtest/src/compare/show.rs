@@ -10,6 +10,7 @@ use super::Args;
 use super::outcome::{Outcome, Ratios};
 use super::ratio::Ratio;
 use super::side::Sum;
+use crate::framing::Framing;
 use crate::generator::Pacing;
 use crate::latency::QUANTILES;
 use crate::units::{show_count, show_ns, show_rate};
@@ -43,9 +44,8 @@ pub(super) fn text(args: &Args, outcome: &Outcome) {
         Pacing::Max => "closed loop (a maximum, no user's latency)".to_owned(),
     };
     println!(
-        "{}, {} B, {} connections, {} in flight, {pacing}, slices of {} ms\n",
-        args.framing.name(),
-        args.size,
+        "{}, {} connections, {} in flight, {pacing}, slices of {} ms\n",
+        args.protocol().describe(args.bytes()),
         args.connections,
         args.in_flight,
         args.slice.as_millis()
@@ -137,8 +137,10 @@ fn value(args: &Args, outcome: &Outcome) -> Value {
         "groups": { "ratio": groups(&outcome.ratio), "control": groups(&outcome.control) },
         "machine": outcome.machine.json(),
         "scenario": {
-            "framing": args.framing.name(),
-            "size": args.size,
+            "protocol": args.protocol().name(),
+            "request": args.protocol().describe(args.bytes()),
+            "framing": args.protocol().framing().map(Framing::name),
+            "size": args.bytes(),
             "connections": args.connections,
             "in_flight": args.in_flight,
             "slice_ms": args.slice.as_millis() as u64,

@@ -7,10 +7,10 @@ use clap::ValueEnum;
 
 use crate::cpu::{self, CpuTimes};
 use crate::error::{Doing, Error, Result};
-use crate::framing::Framing;
 use crate::generator::{Errors, Generator, Options, Pacing, Silent};
 use crate::latency::Latency;
 use crate::process::{self, Server};
+use crate::protocol::Protocol;
 use crate::serve;
 
 /// What `--a` and `--b` name.
@@ -52,10 +52,10 @@ impl Spec {
         }
     }
 
-    fn command(&self, framing: Framing) -> Result<Command> {
+    fn command(&self, protocol: &Protocol) -> Result<Command> {
         match self {
             Self::Own { name, options } => {
-                let mut command = process::named(name, framing)?;
+                let mut command = process::named(name, protocol)?;
                 command.args(options);
                 Ok(command)
             }
@@ -67,9 +67,9 @@ impl Spec {
     ///
     /// # Errors
     /// It cannot be started, or does not say where it listens.
-    pub(super) fn start(&self, framing: Framing, core: Option<usize>) -> Result<Server> {
+    pub(super) fn start(&self, protocol: &Protocol, core: Option<usize>) -> Result<Server> {
         let title = self.title();
-        Server::start(&title, self.command(framing)?, core).map_err(|error| {
+        Server::start(&title, self.command(protocol)?, core).map_err(|error| {
             Error::run(match self {
                 Self::Own { .. } => error.to_string(),
                 Self::Line(_) => format!(
@@ -149,6 +149,11 @@ impl Contestant {
         Ok(Self { server, generator, sum: Sum::default() })
     }
 
+    /// Bytes of content in each answer.
+    pub(super) fn content_bytes(&self) -> usize {
+        self.generator.dialogue().content_bytes()
+    }
+
     /// Drives the server for `duration` and until its last answer. CPU time is read while it
     /// sleeps, before and after.
     ///
@@ -178,6 +183,7 @@ impl Contestant {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::framing::Framing;
 
     fn own(name: &str, options: &[&str]) -> Spec {
         let options = options.iter().map(|option| (*option).to_owned()).collect();
@@ -199,7 +205,9 @@ mod tests {
     #[test]
     fn a_command_that_is_none_is_told_what_was_expected() {
         let spec = Spec::parse("epol").expect("it may be a command");
-        let error = spec.start(Framing::U16, None).expect_err("there is no such command");
+        let error = spec
+            .start(&Protocol::Frames(Framing::U16), None)
+            .expect_err("there is no such command");
         let error = error.to_string();
         assert!(error.contains("epoll") && error.contains("listening on HOST:PORT"), "{error}");
     }

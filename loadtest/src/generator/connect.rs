@@ -77,7 +77,7 @@ fn begin(target: SocketAddr, number: usize) -> Result<OwnedFd> {
     }
     match connect(&socket, &target) {
         Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
-        Err(errno) => Err(unreachable(target, errno)),
+        Err(errno) => Err(Error::unreachable(target, errno)),
     }
 }
 
@@ -85,7 +85,7 @@ fn finish(socket: &OwnedFd, target: SocketAddr) -> Result<()> {
     match sockopt::socket_error(socket).doing("asking a socket how its connect ended")? {
         // A ring waits by itself; on a socket that does not block it would answer EAGAIN instead.
         Ok(()) => ioctl_fionbio(socket, false).doing("letting a socket block"),
-        Err(errno) => Err(unreachable(target, errno)),
+        Err(errno) => Err(Error::unreachable(target, errno)),
     }
 }
 
@@ -127,23 +127,6 @@ fn raise_descriptors(count: usize) -> Result<()> {
         .doing("raising the number of descriptors")
 }
 
-fn unreachable(target: SocketAddr, errno: Errno) -> Error {
-    let remedy = match errno {
-        Errno::CONNREFUSED => {
-            "nothing listens there; start the server first, or leave --target out to have one started"
-        }
-        Errno::ADDRNOTAVAIL => {
-            "no free port is left; wait a minute for old connections to time out, or use fewer"
-        }
-        Errno::TIMEDOUT | Errno::HOSTUNREACH | Errno::NETUNREACH => {
-            "it cannot be reached; check the address and firewalls"
-        }
-        Errno::MFILE | Errno::NFILE => "no descriptors are left; use fewer connections",
-        _ => "connecting failed",
-    };
-    Error::run(format!("{target}: {remedy} ({})", std::io::Error::from(errno)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,12 +138,6 @@ mod tests {
         assert_eq!(source(target, PORTS_A_SOURCE), Some(IpAddr::from([127, 0, 0, 2])));
         assert_eq!(source("10.0.0.1:80".parse().expect("an address"), 1 << 20), None);
         assert!(check_ports("10.0.0.1:80".parse().expect("an address"), 28_001).is_err());
-    }
-
-    #[test]
-    fn a_refused_connect_says_what_to_do() {
-        let error = unreachable("127.0.0.1:1".parse().expect("an address"), Errno::CONNREFUSED);
-        assert!(error.to_string().contains("start the server first"), "{error}");
     }
 
     #[test]

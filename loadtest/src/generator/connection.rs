@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::payload::Payload;
+use crate::protocol::Dialogue;
 
 /// Bytes of one send at most, so that a connection's turn ends.
 const SEND_BYTES_MAX: usize = 256 << 10;
@@ -59,7 +59,7 @@ impl Connection {
     #[inline]
     pub(super) fn write(
         &mut self,
-        payload: &Payload,
+        dialogue: &Dialogue,
         bound: usize,
         now_ns: u64,
     ) -> (&mut Vec<u8>, usize) {
@@ -70,7 +70,7 @@ impl Connection {
                 request.intended_ns = now_ns;
             }
             request.sent_ns = now_ns;
-            payload.write(request.sequence, request.intended_ns, &mut self.out);
+            dialogue.write(request.sequence, request.intended_ns, &mut self.out);
             self.outstanding += 1;
         }
         let count = self.outstanding - before;
@@ -108,31 +108,32 @@ impl Connection {
 mod tests {
     use super::*;
     use crate::framing::Framing;
+    use crate::payload::Payload;
 
-    fn payload() -> Payload {
-        Payload::new(Framing::U16, 64, 1).expect("64 is allowed")
+    fn dialogue() -> Dialogue {
+        Dialogue::Frames(Payload::new(Framing::U16, 64, 1).expect("64 is allowed"))
     }
 
     #[test]
     fn no_more_than_the_bound_goes_out() {
         let mut connection = Connection::new();
         (0..5).for_each(|n| connection.add(3, 1000 + n, 1));
-        let (bytes, count) = connection.write(&payload(), 2, 2000);
+        let (bytes, count) = connection.write(&dialogue(), 2, 2000);
         assert_eq!((bytes.len(), count), (2 * 66, 2));
         bytes.clear();
         assert_eq!((connection.outstanding(), connection.waiting()), (2, 3));
-        assert_eq!(connection.write(&payload(), 2, 3000).1, 0);
+        assert_eq!(connection.write(&dialogue(), 2, 3000).1, 0);
         let first = *connection.front().expect("two are outstanding");
         assert_eq!((first.sequence, first.intended_ns, first.sent_ns), (3 << 40, 1000, 2000));
         connection.answered();
-        assert_eq!(connection.write(&payload(), 2, 3000).1, 1);
+        assert_eq!(connection.write(&dialogue(), 2, 3000).1, 1);
     }
 
     #[test]
     fn a_closed_loops_request_is_due_when_it_is_sent() {
         let mut connection = Connection::new();
         connection.add(0, DUE_WHEN_SENT, 1);
-        connection.write(&payload(), 1, 777);
+        connection.write(&dialogue(), 1, 777);
         assert_eq!(connection.front().map(|request| request.intended_ns), Some(777));
     }
 
@@ -140,7 +141,7 @@ mod tests {
     fn giving_up_keeps_what_was_sent_for_late_answers() {
         let mut connection = Connection::new();
         (0..3).for_each(|_| connection.add(0, 5, 1));
-        connection.write(&payload(), 2, 6);
+        connection.write(&dialogue(), 2, 6);
         let (waiting, sent) = connection.give_up(1);
         assert_eq!((waiting, sent.count()), (1, 2));
         assert_eq!((connection.outstanding(), connection.waiting()), (2, 0));

@@ -8,7 +8,7 @@ use super::slice::{Pacing, Plan, Progress, Slice, Tick};
 use super::{Generator, IN_FLIGHT_MAX};
 use crate::cpu::{self, CpuTimes};
 use crate::error::{Error, Result};
-use crate::framing::Reply;
+use crate::protocol::{Answer, Wrong};
 use crate::schedule::Poisson;
 use crate::sys::Event;
 
@@ -26,6 +26,9 @@ const ARRIVALS_A_TURN: usize = 64;
 /// Requests that may wait for their connections; beyond it the schedule itself waits, and its
 /// requests keep the time at which they were due.
 const WAITING_MAX: usize = 1 << 20;
+
+/// Connections that are looked at for one that is free.
+const NEIGHBOURS: usize = 8;
 
 /// Between two looks of the caller at the run.
 const TICK_NS: u64 = 100_000_000;
@@ -155,7 +158,8 @@ impl<'a> Drive<'a> {
             if due > now || due >= self.end_ns || is_full {
                 break;
             }
-            let slot = self.generator.live[schedule.take(self.generator.live.len())];
+            let drawn = schedule.take(self.generator.live.len());
+            let slot = self.with_room(drawn);
             let is_measured = due >= self.begin_ns;
             if is_measured {
                 self.slice.due += 1;
@@ -170,6 +174,21 @@ impl<'a> Drive<'a> {
         self.schedule = Some(schedule);
     }
 
+    /// The connection that was drawn; where requests wait for each other one beside it that is
+    /// free, if there is, as a client with a pool would take.
+    fn with_room(&self, drawn: usize) -> u32 {
+        let Generator { live, connections, options, .. } = &*self.generator;
+        if options.protocol.is_free() {
+            return live[drawn];
+        }
+        let near = (0..NEIGHBOURS).map(|step| live[(drawn + step) % live.len()]);
+        let mut free = near.filter(|&slot| {
+            let state = &connections[slot as usize];
+            state.outstanding() + state.waiting() < self.bound
+        });
+        free.next().unwrap_or(live[drawn])
+    }
+
     fn add(&mut self, slot: u32, due_ns: u64) {
         self.generator.connections[slot as usize].add(slot, due_ns, self.number);
         self.waiting += 1;
@@ -181,13 +200,13 @@ impl<'a> Drive<'a> {
         let mut sends = 0;
         let mut now = self.generator.now_ns();
         while let Some(slot) = self.generator.dirty.pop() {
-            let Generator { ring, connections, payload, .. } = &mut *self.generator;
+            let Generator { ring, connections, dialogue, .. } = &mut *self.generator;
             let connection = &mut connections[slot as usize];
             connection.is_dirty = false;
             if connection.is_lost || ring.is_sending(slot as usize) {
                 continue;
             }
-            let (out, count) = connection.write(payload, self.bound, now);
+            let (out, count) = connection.write(dialogue, self.bound, now);
             if count == 0 {
                 continue;
             }
@@ -257,7 +276,12 @@ impl<'a> Drive<'a> {
                     self.replies(slot, now);
                     let state = &self.generator.connections[slot];
                     if !state.is_lost {
-                        self.generator.ring.receive(slot, state.outstanding() > 0);
+                        let (is_awaited, waits) = (state.outstanding() > 0, state.waiting() > 0);
+                        self.generator.ring.receive(slot, is_awaited);
+                        // The answer made room for what was due on this connection meanwhile.
+                        if waits {
+                            self.generator.mark(slot as u32);
+                        }
                     }
                 }
                 Event::Received(0) => self.lose(slot, "closed by the server", Loss::Lost),
@@ -274,7 +298,7 @@ impl<'a> Drive<'a> {
     /// Checks and measures every whole reply that came on a connection.
     fn replies(&mut self, slot: usize, now: u64) {
         loop {
-            let Generator { ring, connections, payload, .. } = &mut *self.generator;
+            let Generator { ring, connections, dialogue, .. } = &mut *self.generator;
             let received = ring.received(slot);
             if received.is_empty() {
                 return;
@@ -287,40 +311,35 @@ impl<'a> Drive<'a> {
                     Loss::Framing,
                 );
             };
-            match payload.framing().reply(received, payload.payload_bytes()) {
-                Reply::Incomplete => return,
-                Reply::Whole { payload: range, bytes } => {
-                    let checked =
-                        payload.check(&received[range], request.sequence, request.intended_ns);
+            match dialogue.answer(received, request.sequence, request.intended_ns) {
+                Answer::Incomplete if ring.is_full(slot) => {
+                    let what = format!("an answer of more than {} bytes", received.len());
+                    return self.lose(slot, &what, Loss::Framing);
+                }
+                Answer::Incomplete => return,
+                Answer::Whole { bytes, checked } => {
                     ring.consume(slot, bytes);
                     connections[slot].answered();
                     self.generator.outstanding -= 1;
                     match checked {
                         Ok(()) => self.record(&request, now),
-                        Err(differs) => {
-                            self.slice.errors.mismatch += 1;
-                            self.slice.errors.say(format_args!(
-                                "connection {slot}, request {}: byte {} of the reply is {:#04x}, {:#04x} was sent",
-                                request.sequence & ((1 << 40) - 1), differs.at, differs.got, differs.want
-                            ));
-                        }
+                        Err(wrong) => self.differs(slot, &request, wrong),
                     }
                     self.count(now);
                     if self.schedule.is_none() && now < self.end_ns {
                         self.add(slot as u32, DUE_WHEN_SENT);
                     }
                 }
-                Reply::WrongLength(length) => {
-                    let sent = payload.payload_bytes();
-                    let what = format!("a reply of {length} bytes where {sent} were sent");
-                    return self.lose(slot, &what, Loss::Framing);
-                }
-                Reply::NoLineFeed(byte) => {
-                    let what = format!("a line that goes on with {byte:#04x} where it should end");
-                    return self.lose(slot, &what, Loss::Framing);
-                }
+                Answer::Broken(what) => return self.lose(slot, &what, Loss::Framing),
             }
         }
+    }
+
+    #[cold]
+    fn differs(&mut self, slot: usize, request: &Request, wrong: Wrong) {
+        let number = request.sequence & ((1 << 40) - 1);
+        self.slice.errors.mismatch += 1;
+        self.slice.errors.say(format_args!("connection {slot}, request {number}: {wrong}"));
     }
 
     #[inline]

@@ -18,8 +18,7 @@ use std::time::{Duration, Instant};
 pub use slice::{Errors, Pacing, Plan, Progress, Silent, Slice, Tick};
 
 use crate::error::{Error, Result};
-use crate::framing::Framing;
-use crate::payload::Payload;
+use crate::protocol::{Dialogue, Protocol};
 use crate::schedule::splitmix;
 use crate::sys::Ring;
 use connection::Connection;
@@ -30,7 +29,7 @@ pub const CONNECTIONS_MAX: usize = 1_000_000;
 /// Most requests in flight that may be asked for on one connection.
 pub const IN_FLIGHT_MAX: usize = 4096;
 
-/// In an open loop as many requests may be outstanding on one connection, if they are small...
+/// In an open loop of frames as many may be outstanding on one connection, if they are small...
 const OPEN_IN_FLIGHT_MAX: usize = 1024;
 
 /// ...and as many bytes of them.
@@ -45,11 +44,11 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// What the connections carry.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How messages are told apart.
-    pub framing: Framing,
+    /// What is spoken.
+    pub protocol: Protocol,
     /// How many connections.
     pub connections: usize,
-    /// Bytes of a payload, without its framing.
+    /// Bytes of a payload, without what stands around it.
     pub payload_bytes: usize,
     /// Requests outstanding on each connection in a closed loop.
     pub in_flight: usize,
@@ -66,7 +65,7 @@ pub struct Generator {
     live: Vec<u32>,
     /// Connections with something to send.
     dirty: Vec<u32>,
-    payload: Payload,
+    dialogue: Dialogue,
     options: Options,
     epoch: Instant,
     slices: u64,
@@ -86,9 +85,8 @@ impl Generator {
         progress: &mut dyn Progress,
     ) -> Result<Self> {
         check(options)?;
-        let payload = Payload::new(options.framing, options.payload_bytes, options.seed)
-            .map_err(Error::usage)?;
-        let receive_bytes = receive_bytes(payload.frame_bytes(), options.in_flight);
+        let dialogue = options.protocol.prepare(target, options.payload_bytes, options.seed)?;
+        let receive_bytes = receive_bytes(dialogue.answer_bytes_max(), options.in_flight);
         let ring = connect::all(target, options.connections, receive_bytes, progress)?;
         // The thread's sleeps end on time; the default slack of 50 us would be send lag.
         let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
@@ -97,7 +95,7 @@ impl Generator {
             connections: (0..options.connections).map(|_| Connection::new()).collect(),
             live: (0..options.connections as u32).collect(),
             dirty: Vec::with_capacity(options.connections),
-            payload,
+            dialogue,
             options: options.clone(),
             epoch: Instant::now(),
             slices: 0,
@@ -135,6 +133,11 @@ impl Generator {
         self.live.len()
     }
 
+    /// What is written and what is expected.
+    pub fn dialogue(&self) -> &Dialogue {
+        &self.dialogue
+    }
+
     /// What the connections carry.
     pub fn options(&self) -> &Options {
         &self.options
@@ -143,11 +146,11 @@ impl Generator {
     /// Requests that may be outstanding on one connection.
     fn bound(&self, pacing: Pacing) -> usize {
         match pacing {
-            Pacing::Max => self.options.in_flight,
-            Pacing::Rate(_) => {
-                let by_bytes = OPEN_IN_FLIGHT_BYTES_MAX / self.payload.frame_bytes();
+            Pacing::Rate(_) if self.options.protocol.is_free() => {
+                let by_bytes = OPEN_IN_FLIGHT_BYTES_MAX / self.dialogue.request_bytes();
                 by_bytes.clamp(self.options.in_flight.min(16), OPEN_IN_FLIGHT_MAX)
             }
+            _ => self.options.in_flight,
         }
     }
 
@@ -172,7 +175,7 @@ fn check(options: &Options) -> Result<()> {
     if !(1..=IN_FLIGHT_MAX).contains(&options.in_flight) {
         return Err(Error::usage(format!("--in-flight must lie in 1..={IN_FLIGHT_MAX}")));
     }
-    options.framing.check_size(options.payload_bytes).map_err(Error::usage)
+    options.protocol.check_size(options.payload_bytes).map_err(Error::usage)
 }
 
 /// Room for what may come at once: a page at least, at most 64 KiB, unless one frame is larger.
@@ -184,6 +187,7 @@ fn receive_bytes(frame_bytes: usize, in_flight: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::framing::Framing;
 
     #[test]
     fn a_receive_buffer_holds_a_frame_and_no_more_than_needed() {
@@ -195,7 +199,7 @@ mod tests {
     #[test]
     fn options_without_sense_are_refused() {
         let good = Options {
-            framing: Framing::U16,
+            protocol: Protocol::Frames(Framing::U16),
             connections: 1,
             payload_bytes: 64,
             in_flight: 1,

@@ -1,12 +1,15 @@
 //! `skyring-load serve`: the servers that skyring is measured against.
 //!
-//! Beside skyring's own echo server, each is a single-threaded one, written as well as we can make it: a yardstick that is
-//! easy to beat measures nothing. They share the framing, the listener and the first line of
-//! output; the way that bytes go in and out is each one's own.
+//! Beside skyring's own servers, each is a single-threaded one, written as well as we can make it:
+//! a yardstick that is easy to beat measures nothing. They share the framing, the listener and the
+//! first line of output; the way that bytes go in and out is each one's own. The peers are what
+//! others use for HTTP, WebSocket and TLS, by the feature `peers`.
 
 mod epoll;
 mod finder;
 mod long_way;
+#[cfg(feature = "peers")]
+mod peers;
 mod raw_uring;
 mod skyring;
 mod tokio;
@@ -17,6 +20,8 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
+#[cfg(not(feature = "peers"))]
+use crate::error::Error;
 use crate::error::{Doing, Result};
 use crate::framing::Framing;
 use crate::units::parse_bytes;
@@ -24,6 +29,9 @@ use crate::units::parse_bytes;
 /// Half-open and unaccepted connections that the kernel holds for a yardstick: a load generator
 /// connects all at once, and a SYN dropped here costs it a second.
 const BACKLOG: i32 = 4096;
+
+/// What servers of HTTP answer on their plain path.
+const PLAINTEXT_WORDS: &str = "Hello, World!";
 
 /// The largest buffer that an option may ask for.
 const BUFFER_BYTES_MAX: usize = 16 << 20;
@@ -52,6 +60,9 @@ pub struct Args {
     /// Knobs of the skyring server, as in `--set spin=50us`; they win over the environment.
     #[arg(long = "set", value_name = "KNOB=VALUE")]
     set: Vec<String>,
+    /// Whether the hyper server gathers the answers of pipelined requests into one write.
+    #[arg(long)]
+    pipeline_flush: bool,
     /// How the raw-uring server receives and sends.
     #[command(flatten)]
     modes: raw_uring::Modes,
@@ -64,12 +75,16 @@ pub enum Server {
     Skyring,
     /// skyring's chat, for `skyring-load chat`: no echo comes from it.
     Chat,
+    /// skyring's HTTP server: GET /plaintext, POST /echo.
+    Http,
     /// The smallest possible io_uring loop: the floor.
     RawUring,
     /// epoll with direct writes.
     Epoll,
     /// tokio, one thread, one task for each connection.
     Tokio,
+    /// hyper on tokio: HTTP/1.1, the same paths as `http`.
+    Hyper,
 }
 
 /// Listens, says where on the first line of stdout, and serves until a signal ends the process.
@@ -80,6 +95,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     match args.server {
         Server::Skyring => return skyring::echo(args.listen, args.framing, args.way, &args.set),
         Server::Chat => return skyring::chat(args.listen, args.framing, &args.set),
+        Server::Http => return skyring::http(args.listen, &args.set),
         _ => {}
     }
     let name = args.server.name();
@@ -89,13 +105,30 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     rustix::net::listen(&listener, BACKLOG).doing("setting the backlog")?;
     announce(args, &listener).doing("printing the address")?;
     let served = match args.server {
-        Server::Skyring | Server::Chat => unreachable!("it opens its listeners itself"),
+        Server::Skyring | Server::Chat | Server::Http => {
+            unreachable!("it opens its listeners itself")
+        }
         Server::RawUring => raw_uring::run(listener, args.framing, args.modes),
         Server::Epoll => epoll::run(&listener, args.framing, args.read_bytes, args.trigger),
         Server::Tokio => tokio::run(listener, args.framing, args.read_bytes),
+        Server::Hyper => peer(listener, args)?,
     };
     served.doing(&format!("the server {name}"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(feature = "peers")]
+fn peer(listener: TcpListener, args: &Args) -> Result<io::Result<()>> {
+    Ok(peers::run(listener, args))
+}
+
+#[cfg(not(feature = "peers"))]
+fn peer(_: TcpListener, args: &Args) -> Result<io::Result<()>> {
+    Err(Error::usage(format!(
+        "the server {} is a peer, and this program was built without them: build it with \
+         `cargo build --release -p skyring-load --features peers`",
+        args.server.name()
+    )))
 }
 
 impl Server {
@@ -107,14 +140,19 @@ impl Server {
 
 fn announce(args: &Args, listener: &TcpListener) -> io::Result<()> {
     let how = match args.server {
-        Server::Skyring | Server::Chat => unreachable!("it announces itself"),
+        Server::Skyring | Server::Chat | Server::Http => unreachable!("it announces itself"),
         Server::RawUring => args.modes.to_string(),
         Server::Epoll => format!("{} triggered, reads of {} B", args.trigger, args.read_bytes),
         Server::Tokio => format!("reads of {} B", args.read_bytes),
+        Server::Hyper => format!("pipeline_flush {}", args.pipeline_flush),
     };
-    let (name, framing) = (args.server.name(), args.framing.name());
+    let name = args.server.name();
+    let spoken = match args.server {
+        Server::Hyper => "http",
+        _ => args.framing.name(),
+    };
     let mut out = io::stdout().lock();
-    writeln!(out, "listening on {} ({name}, {framing}, {how})", listener.local_addr()?)?;
+    writeln!(out, "listening on {} ({name}, {spoken}, {how})", listener.local_addr()?)?;
     out.flush()
 }
 

@@ -1,5 +1,5 @@
 //! skyring's own servers as children of the load tool: the same engines as those of `skyring echo`
-//! and `skyring chat`.
+//! and `skyring chat`, and a small one of HTTP.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -7,13 +7,15 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use serde_json::{Map, Value};
+use skyring::http::{Limits as HttpLimits, Response, Router};
 use skyring::limit::Limit;
 use skyring::servers::chat::Limits;
 use skyring::{Config, Engine, Framing as Wire, Handle, servers};
 
-use super::long_way;
+use super::{PLAINTEXT_WORDS, long_way};
 use crate::error::{Error, Result};
-use crate::framing::Framing;
+use crate::framing::{Framing, PAYLOAD_BYTES_MAX};
+use crate::protocol::http::{ECHO, PLAINTEXT};
 
 /// How clients get their agents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -32,7 +34,7 @@ pub(super) fn echo(
     set: &[String],
 ) -> Result<ExitCode> {
     let (listen, wire) = (listen.to_string(), wire(framing));
-    serve(set, framing, |config| match way {
+    serve(set, framing.name(), |config| match way {
         Way::Short => servers::echo::engine(config, &listen, wire),
         Way::Long => long_way::engine(config, &listen, wire),
     })
@@ -41,9 +43,26 @@ pub(super) fn echo(
 /// The chat server, without limits that a generator would reach.
 pub(super) fn chat(listen: SocketAddr, framing: Framing, set: &[String]) -> Result<ExitCode> {
     let limits = Limits { commands: Limit::UNLIMITED, members_max: 1 << 20, ..Limits::default() };
-    serve(set, framing, |config| {
+    serve(set, framing.name(), |config| {
         servers::chat::engine(config, &listen.to_string(), wire(framing), limits)
     })
+}
+
+/// A few words, and what was sent, over HTTP.
+pub(super) fn http(listen: SocketAddr, set: &[String]) -> Result<ExitCode> {
+    let listen = listen.to_string();
+    serve(set, "http", |config| Engine::new(config).http(&*listen, |_core| router()))
+}
+
+fn router() -> Router {
+    let limits = HttpLimits { body_bytes_max: PAYLOAD_BYTES_MAX as u64, ..HttpLimits::default() };
+    Router::new()
+        .get(PLAINTEXT, async |_request| Ok(Response::text(PLAINTEXT_WORDS)))
+        .post(ECHO, async |mut request| {
+            let body = request.bytes().await?;
+            Ok(Response::bytes("application/octet-stream", body))
+        })
+        .limits(limits)
 }
 
 fn wire(framing: Framing) -> Wire {
@@ -51,16 +70,12 @@ fn wire(framing: Framing) -> Wire {
 }
 
 /// Serves until a signal; the first line says where, the second the configuration.
-fn serve(
-    set: &[String],
-    framing: Framing,
-    make: impl FnOnce(Config) -> Engine,
-) -> Result<ExitCode> {
+fn serve(set: &[String], spoken: &str, make: impl FnOnce(Config) -> Engine) -> Result<ExitCode> {
     let config = config(set).map_err(|error| Error::usage(error.to_string()))?;
     let values = Value::Object(values(&config));
     let served = make(config).run_then(|handle| {
         // Nobody listens any more: the signal that ends us is on its way.
-        let _ = announce(handle, framing, &values);
+        let _ = announce(handle, spoken, &values);
     });
     served.map_err(|error| Error::run(format!("the server skyring: {error}")))?;
     Ok(ExitCode::SUCCESS)
@@ -80,15 +95,11 @@ fn values(config: &Config) -> Map<String, Value> {
     config.entries().map(|entry| (entry.name.to_string(), Value::from(entry.value))).collect()
 }
 
-fn announce(handle: &Handle, framing: Framing, values: &Value) -> io::Result<()> {
+fn announce(handle: &Handle, spoken: &str, values: &Value) -> io::Result<()> {
     let mut out = io::stdout().lock();
     for address in handle.addresses() {
-        writeln!(
-            out,
-            "listening on {address} (skyring, {}, cores {})",
-            framing.name(),
-            handle.cores()
-        )?;
+        let cores = handle.cores();
+        writeln!(out, "listening on {address} (skyring, {spoken}, cores {cores})")?;
     }
     writeln!(out, "config {values}")?;
     out.flush()

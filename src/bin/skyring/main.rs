@@ -6,6 +6,7 @@ mod chat;
 mod config;
 mod doctor;
 mod echo;
+mod web;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -31,6 +32,8 @@ enum Command {
     Echo(echo::Options),
     /// Serve requests of JSON: login, echo, quit; or make an account.
     Agent(agent::Options),
+    /// Serve a page with an API, an echo and a chat, by HTTP and WebSocket.
+    Web(web::Options),
     /// Serve a chat: rooms, names, whispers.
     Chat(chat::Options),
     /// Print every knob: its value, where it comes from, and what this machine grants.
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
     let done = match Line::parse().command {
         Command::Echo(options) => echo::run(&options),
         Command::Agent(options) => agent::run(&options),
+        Command::Web(options) => web::run(&options),
         Command::Chat(options) => chat::run(&options),
         Command::Config(options) => config::run(&options),
         Command::Doctor(options) => doctor::run(&options),

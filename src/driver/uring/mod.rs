@@ -15,7 +15,7 @@ pub(crate) mod sockets;
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
@@ -98,8 +98,7 @@ impl Ring {
     /// Time since the first ring of the process asked. All cores count from the same moment: what
     /// limits and bans remember on one is looked at on others.
     pub(crate) fn now(&self) -> Now {
-        static START: OnceLock<Instant> = OnceLock::new();
-        Now::from_nanos(START.get_or_init(Instant::now).elapsed().as_nanos() as u64)
+        Now::from_nanos(super::start().elapsed().as_nanos() as u64)
     }
 
     /// Time that the calling thread has had a processor.

@@ -15,9 +15,9 @@ pub(crate) struct Lease(pub(super) NonNull<Entry>);
 
 impl Lease {
     /// A lease on bytes of the heap.
-    pub(crate) fn heap(bytes: Vec<u8>) -> Lease {
+    pub(crate) fn heap(mut bytes: Vec<u8>) -> Lease {
         assert!(u32::try_from(bytes.len()).is_ok(), "a frame is below 4 GiB");
-        let data = NonNull::from(bytes.as_slice()).cast();
+        let data = NonNull::from(bytes.as_mut_slice()).cast();
         let entry = Entry {
             count: Cell::new(1),
             away: Cell::new(0),
@@ -43,17 +43,18 @@ impl Lease {
         unsafe { slice::from_raw_parts(entry.data.get().as_ptr(), entry.len.get() as usize) }
     }
 
-    /// The received bytes of a block, to be changed where they lie; `None` while another lease is on
-    /// them, and on the heap.
+    /// The bytes, to be changed where they lie; only while this is all there is of them: no other
+    /// lease, here or detached.
+    #[cfg(any(feature = "tls", feature = "websocket", test))]
+    #[inline]
     pub(crate) fn bytes_mut(&mut self) -> Option<&mut [u8]> {
         let entry = self.entry();
-        let is_alone = entry.count.get() == 1 && entry.away.get() == 0;
-        if !is_alone || !matches!(entry.owner, Owner::Pool { .. }) {
+        if entry.count.get() != 1 || entry.away.get() != 0 {
             return None;
         }
-        // SAFETY: the kernel has written `len` bytes at `data` and is done with the block until
-        // this lease gives it back. No other lease reads it: the count is one, nothing is away, and
-        // this one is borrowed alone as long as the slice is.
+        // SAFETY: as in `bytes`; this is the only lease, nothing of the block is detached, and it
+        // is borrowed for as long as the slice lives: nobody else reads these bytes, and no second
+        // lease can be made of it meanwhile.
         Some(unsafe {
             slice::from_raw_parts_mut(entry.data.get().as_ptr(), entry.len.get() as usize)
         })

@@ -8,6 +8,7 @@ mod read;
 mod side;
 mod write;
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
@@ -40,6 +41,8 @@ pub struct Stream {
     side: Rc<Side>,
     /// What `poll_fill_buf` has lent; it counts as unread until it is consumed.
     filled: Option<Frame>,
+    /// Another handle has taken over: the end of this one is not the stream's.
+    handed_over: Cell<bool>,
 }
 
 /// Bytes that passed over one stream.
@@ -54,7 +57,8 @@ pub struct Traffic {
 
 impl Stream {
     fn new(connection: Rc<Connection>, accepted: bool) -> Stream {
-        Stream { side: Side::new(connection, accepted), filled: None }
+        let side = Side::new(connection, accepted);
+        Stream { side, filled: None, handed_over: Cell::new(false) }
     }
 
     /// Ends writing after what is queued: the peer reads an end of stream. Reading goes on. Later
@@ -85,6 +89,9 @@ impl Stream {
     }
 
     fn begin_close(&self) {
+        if self.handed_over.get() {
+            return;
+        }
         self.side.close_reads();
         self.side.connection.close();
     }

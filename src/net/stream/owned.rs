@@ -1,9 +1,16 @@
 //! A stream whose owner is a protocol of this crate: polled beside other things, ended in its own way.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use super::Stream;
+#[cfg(feature = "websocket")]
+use super::TcpStream;
+#[cfg(feature = "websocket")]
+use crate::error::SendError;
+#[cfg(feature = "websocket")]
+use crate::memory::chain::Payload;
 use crate::memory::frame::Frame;
 use crate::net::connection::Connection;
 use crate::net::error::{FlushError, ReadError};
@@ -39,8 +46,48 @@ impl Stream {
         self.side.poll_flush(cx)
     }
 
+    /// What moves while the peer takes something of what is queued.
+    pub(crate) fn send_progress(&self) -> (u64, u32) {
+        self.side.connection.flush_progress()
+    }
+
     /// As [`close`](Stream::close), in the background.
     pub(crate) fn close_later(&self) {
         self.begin_close();
+    }
+
+    /// Another handle to this stream, which owns it from now on: when this one is dropped or closed
+    /// nothing happens.
+    pub(crate) fn hand_over(&self) -> Stream {
+        self.handed_over.set(true);
+        Stream { side: self.side.clone(), filled: None, handed_over: Cell::new(false) }
+    }
+}
+
+#[cfg(feature = "websocket")]
+impl Stream {
+    /// As [`write`](Stream::write), with `head` before the payload. A frame that has just this head
+    /// before it goes out as it lies.
+    #[inline]
+    pub(crate) fn write_behind(&self, head: &[u8], payload: Payload<'_>) -> Result<(), SendError> {
+        self.side.connection.write(head, payload, b"")
+    }
+
+    /// Whether reads are off, since what has come is not read.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.side.connection.is_paused()
+    }
+
+    /// Waits for the socket to be closed, by whomever.
+    pub(crate) fn poll_closed(&self, cx: &Context<'_>) -> Poll<Result<(), FlushError>> {
+        self.side.poll_closed(cx)
+    }
+}
+
+#[cfg(feature = "websocket")]
+impl TcpStream {
+    /// The stream, for a protocol of this crate.
+    pub(crate) fn into_stream(self) -> Stream {
+        self.0
     }
 }

@@ -261,6 +261,8 @@ impl Receiver for Side {
         if self.accepted {
             self.set_end(End::Stopping);
             self.connection.pause();
+        } else {
+            self.wake_reader(); // it may have a word of its own for its peer
         }
     }
 

@@ -3,14 +3,14 @@
 use std::mem::MaybeUninit;
 
 use httparse::{Error, Header, Status};
-use memchr::{memchr, memchr_iter, memmem, memrchr};
+use memchr::{memchr, memmem, memrchr};
 
 use super::error::RequestError;
 use super::fields::has_token;
 use super::target::{self, Form};
 
 /// Most fields that a limit may allow.
-const FIELDS_MAX: usize = 128;
+pub(super) const FIELDS_MAX: usize = 128;
 
 /// How large a head may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -237,9 +237,8 @@ fn read(
     limits: &HeadLimits,
 ) -> Result<Head, RequestError> {
     let bytes = &bytes[..encoded];
-    // A lone LF ends a line for some and not for others (RFC 9112, 2.2).
-    // Each CR stands before an LF, or it would not have been parsed.
-    if memchr_iter(b'\n', bytes).count() != memchr_iter(b'\r', bytes).count() {
+    let start = memchr_start(bytes);
+    if !has_whole_line_ends(bytes, start, request.headers) {
         return Err(RequestError::BareLineFeed);
     }
     let method = request.method.unwrap_or_default();
@@ -255,7 +254,6 @@ fn read(
         _ => Version::Http11,
     };
     let target = target::read(method.as_bytes(), text.as_bytes())?;
-    let start = memchr_start(bytes);
     let at = start + method.len() + 1;
     let line_end = at + text.len() + " HTTP/1.1\r\n".len();
     let mut seen = Seen { version, ..Seen::default() };
@@ -291,6 +289,20 @@ fn read(
     })
 }
 
+/// Whether CR LF ends each line: a lone LF ends one for some and not for others (RFC 9112, 2.2).
+///
+/// The line before a field ends where its name begins; the last one, and the empty one behind it,
+/// at the end. Elsewhere no LF would have been parsed.
+fn has_whole_line_ends(bytes: &[u8], start: usize, fields: &[Header<'_>]) -> bool {
+    let is_behind_an_end = |field: &Header<'_>| {
+        let name = usize::from(place(bytes, field.name.as_bytes()).start);
+        bytes[..name].ends_with(b"\r\n")
+    };
+    matches!(&bytes[..start], b"" | b"\r\n")
+        && bytes.ends_with(b"\r\n\r\n")
+        && fields.iter().all(is_behind_an_end)
+}
+
 /// Where the request line starts: behind empty lines.
 fn memchr_start(bytes: &[u8]) -> usize {
     bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(0)
@@ -311,6 +323,7 @@ struct Seen<'a> {
     host: Option<&'a [u8]>,
     length: Option<u64>,
     coding: Option<Coding>,
+    content_type: bool,
     close: bool,
     keep_alive: bool,
     upgrade: bool,
@@ -334,6 +347,7 @@ impl Default for Seen<'_> {
             host: None,
             length: None,
             coding: None,
+            content_type: false,
             close: false,
             keep_alive: false,
             upgrade: false,
@@ -364,6 +378,11 @@ impl<'a> Seen<'a> {
                 }
             }
             17 if is("transfer-encoding") => self.coding(value)?,
+            12 if is("content-type") => {
+                if std::mem::replace(&mut self.content_type, true) {
+                    return Err(RequestError::ContentTypeTwice);
+                }
+            }
             10 if is("connection") => {
                 self.close |= has_token(value, "close");
                 self.keep_alive |= has_token(value, "keep-alive");
@@ -412,7 +431,7 @@ impl<'a> Seen<'a> {
 }
 
 /// Digits and nothing else: no sign, no list, no more than fit (RFC 9110, 8.6).
-fn plain_number(text: &[u8]) -> Result<u64, RequestError> {
+pub(super) fn plain_number(text: &[u8]) -> Result<u64, RequestError> {
     let is_plain = (1..=19).contains(&text.len()) && text.iter().all(u8::is_ascii_digit);
     let digits = std::str::from_utf8(text).ok().filter(|_| is_plain);
     digits.and_then(|digits| digits.parse().ok()).ok_or(RequestError::BadLength)

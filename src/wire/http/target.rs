@@ -101,22 +101,33 @@ static NAME: [bool; 256] = {
 
 /// Whether `text` is a host, with a port or without (RFC 3986, 3.2). User information is refused: it
 /// has no place in requests (RFC 9110, 4.2.4).
+#[inline]
 pub(super) fn is_authority(text: &[u8]) -> bool {
+    let name = text.iter().take_while(|byte| NAME[usize::from(**byte)]).count();
+    match &text[name..] {
+        [] => true,
+        [b':', port @ ..] => is_port(port),
+        [b'[', ..] if name == 0 => is_literal(text),
+        _ => false,
+    }
+}
+
+fn is_port(text: &[u8]) -> bool {
+    text.len() <= 5 && text.iter().all(u8::is_ascii_digit)
+}
+
+/// Whether `text` is an address of IPv6 or later in brackets, with a port or without.
+#[cold]
+fn is_literal(text: &[u8]) -> bool {
     let (host, port) = split_port(text);
-    let is_port = |port: &[u8]| port.len() <= 5 && port.iter().all(u8::is_ascii_digit);
-    let is_name = |byte: &u8| NAME[usize::from(*byte)];
-    let is_host = match host.strip_prefix(b"[") {
-        Some(literal) => literal.strip_suffix(b"]").is_some_and(|inner| {
-            let is_literal = |byte: &u8| byte.is_ascii_hexdigit() || b":.%v".contains(byte);
-            !inner.is_empty() && inner.iter().all(is_literal)
-        }),
-        None => host.iter().all(is_name),
-    };
-    is_host && port.is_none_or(is_port)
+    let inner = host.strip_prefix(b"[").and_then(|inner| inner.strip_suffix(b"]"));
+    let is_known = |byte: &u8| byte.is_ascii_hexdigit() || b":.%v".contains(byte);
+    inner.is_some_and(|inner| !inner.is_empty() && inner.iter().all(is_known))
+        && port.is_none_or(is_port)
 }
 
 /// Host and port, cut at the colon that is not within brackets.
-fn split_port(text: &[u8]) -> (&[u8], Option<&[u8]>) {
+pub(super) fn split_port(text: &[u8]) -> (&[u8], Option<&[u8]>) {
     let from = memchr::memchr(b']', text).unwrap_or(0);
     match memchr::memchr(b':', &text[from..]) {
         Some(at) => (&text[..from + at], Some(&text[from + at + 1..])),

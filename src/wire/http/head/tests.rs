@@ -201,3 +201,20 @@ fn the_last_allowed_head_passes_and_the_next_is_refused() {
     assert!(is_whole(&format!("\r\n{}", target(1))), "an empty line");
     assert_eq!(verdict("\r\n\r\n"), Err(RequestError::BadRequestLine), "two of them");
 }
+
+#[test]
+fn a_lone_line_feed_is_refused_at_each_line() {
+    for text in [
+        "GET / HTTP/1.1\r\nhost: a\r\nx: \r\ny:  b c \r\n\r\n",
+        "\r\nGET / HTTP/1.0\r\n\r\n",
+        "GET / HTTP/1.0\r\nx: y\r\n\r\n",
+    ] {
+        assert!(matches!(whole(text.as_bytes()), Ok(Step::Head(_))), "{text:?}");
+        for (at, _) in text.match_indices("\r\n") {
+            let mut bare = text.to_owned();
+            bare.remove(at);
+            let verdict = whole(bare.as_bytes());
+            assert_eq!(verdict, Err(RequestError::BareLineFeed), "{bare:?}");
+        }
+    }
+}

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::verdict::Verdict;
 use crate::cpu::CpuTimes;
+use crate::framing::Framing;
 use crate::generator::{Options, Pacing, Slice};
 use crate::latency::{Latency, QUANTILES};
 use crate::machine::Machine;
@@ -116,7 +117,9 @@ impl Outcome {
             "server": self.server,
             "target": self.target.to_string(),
             "loop": if self.target_rate().is_some() { "open" } else { "closed" },
-            "framing": options.framing.name(),
+            "protocol": options.protocol.name(),
+            "request": options.protocol.describe(options.payload_bytes),
+            "framing": options.protocol.framing().map(Framing::name),
             "connections": options.connections,
             "payload_bytes": options.payload_bytes,
             "in_flight": options.in_flight,
@@ -148,7 +151,7 @@ fn rounded(value: f64) -> f64 {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::framing::Framing;
+    use crate::protocol::Protocol;
 
     pub(in super::super) fn outcome(answers: u64) -> Outcome {
         let mut slice = Slice::new(Duration::from_secs(1));
@@ -169,7 +172,7 @@ pub(super) mod tests {
             target: SocketAddr::from(([127, 0, 0, 1], 8888)),
             server_config: json!({"cores": 1}),
             options: Options {
-                framing: Framing::U16,
+                protocol: Protocol::Frames(Framing::U16),
                 connections: 64,
                 payload_bytes: 64,
                 in_flight: 1,

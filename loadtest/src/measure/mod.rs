@@ -1,6 +1,7 @@
-//! `skyring-load echo`: the load benchmark of an echo server.
+//! One measured run: a server found or started, driven at a rate, judged, told as text, JSON and a
+//! page. What is spoken on the connections is the sub-command's.
 
-// The result on stdout is what this command is for.
+// The result on stdout is what these commands are for.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod outcome;
@@ -9,7 +10,7 @@ pub mod table;
 pub mod verdict;
 
 use std::fs;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -18,12 +19,12 @@ use serde_json::Value;
 
 use crate::cpu;
 use crate::error::{Doing, Error, Result};
-use crate::framing::Framing;
 use crate::generator::{Generator, Options, Pacing, Plan};
 use crate::machine::Machine;
 use crate::process::{self, Server};
 use crate::progress::{Interrupt, Watch};
-use crate::units::{parse_bytes, parse_count, parse_duration, parse_rate, show_rate};
+use crate::protocol::Protocol;
+use crate::units::{parse_count, parse_duration, parse_rate, show_rate};
 use outcome::Outcome;
 use verdict::Evidence;
 
@@ -34,38 +35,15 @@ const CALIBRATION_WARM_UP: Duration = Duration::from_millis(400);
 /// How long the last answers of a run are waited for.
 const DRAIN: Duration = Duration::from_secs(2);
 
-const EXAMPLES: &str = "\
-Examples:
-  skyring-load echo                                  start a server, run at half of its maximum
-  skyring-load echo -r 50k -c 256 -d 30s -o report   a rate of your own, with a page of plots
-  skyring-load echo -r max --in-flight 16            a closed loop: the maximum
-  skyring-load echo --target tcp://10.0.0.5:8888     a server that runs already
-
-Every option can be set by its environment name too. Exit status: 0 no errors, 1 errors,
-2 wrong usage, 130 interrupted.";
-
-/// What `echo` takes.
+/// What every run takes.
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = EXAMPLES)]
-pub struct Args {
-    /// Server that runs already, as tcp://HOST:PORT [default: start one on a core of its own]
-    #[arg(long, value_name = "URL", env = "SKYRING_LOAD_TARGET")]
-    pub target: Option<String>,
+pub struct Run {
     /// Process of the target, whose CPU time is to be read [default: looked up if it is local]
     #[arg(long, value_name = "PID", env = "SKYRING_LOAD_SERVER_PID")]
     pub server_pid: Option<u32>,
-    /// Server to start when there is no target.
-    #[arg(
-        long,
-        value_name = "NAME",
-        default_value = "skyring",
-        hide = true,
-        env = "SKYRING_LOAD_SERVER"
-    )]
+    /// Server to start when there is no target: skyring, a peer of `serve`, or a command line
+    #[arg(long, value_name = "NAME", default_value = "skyring", env = "SKYRING_LOAD_SERVER")]
     pub server: String,
-    /// How messages are told apart on the wire
-    #[arg(long, value_enum, default_value = "u16", env = "SKYRING_LOAD_FRAMING")]
-    pub framing: Framing,
     /// Connections, all open from the start
     #[arg(short, long, value_name = "N", default_value = "64", value_parser = parse_count, env = "SKYRING_LOAD_CONNECTIONS")]
     pub connections: u64,
@@ -75,9 +53,6 @@ pub struct Args {
     /// Time before it whose requests are not measured
     #[arg(short, long, value_name = "TIME", default_value = "2s", value_parser = parse_duration, env = "SKYRING_LOAD_WARM_UP")]
     pub warm_up: Duration,
-    /// Bytes of a payload, without its framing
-    #[arg(long, value_name = "BYTES", default_value = "64", value_parser = parse_bytes, env = "SKYRING_LOAD_SIZE")]
-    pub size: usize,
     /// Requests in flight on each connection of a closed loop
     #[arg(long, value_name = "N", default_value = "1", value_parser = parse_count, env = "SKYRING_LOAD_IN_FLIGHT")]
     pub in_flight: u64,
@@ -94,6 +69,19 @@ pub struct Args {
     /// Folder for result.json and report.html, made if missing
     #[arg(short, long, value_name = "DIR", env = "SKYRING_LOAD_OUT")]
     pub out: Option<PathBuf>,
+}
+
+/// What is spoken with whom.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// The sub-command's name.
+    pub name: &'static str,
+    /// A server that runs already.
+    pub target: Option<SocketAddr>,
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// Bytes of a payload.
+    pub payload_bytes: usize,
 }
 
 /// How a result is printed.
@@ -120,13 +108,13 @@ struct Target {
 /// # Errors
 /// The options make no sense, the server cannot be started or reached, or the result cannot be
 /// written.
-pub fn run(args: &Args) -> Result<ExitCode> {
-    let options = options(args)?;
+pub fn run(args: &Run, scenario: &Scenario) -> Result<ExitCode> {
+    let options = options(args, scenario);
     check_time(args)?;
     let cores = cpu::cores();
     let machine = Machine::this();
     let interrupt = Interrupt::listen()?;
-    let target = find_target(args, cores[0])?;
+    let target = find_target(args, scenario, cores[0])?;
     cpu::pin(*cores.get(1).unwrap_or(&cores[0]))?;
     let mut connecting = Watch::new("connecting", Duration::ZERO, None, interrupt.clone());
     let mut generator = Generator::connect(target.address, &options, &mut connecting)?;
@@ -143,7 +131,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let server_cpu = watch.server_cpu();
     let evidence = Evidence::of(&slice, pacing, server_cpu, watch.steal_ns(), cores.len());
     let outcome = Outcome {
-        scenario: "echo",
+        scenario: scenario.name,
         server: target.name.clone(),
         target: target.address,
         server_config: target.config.clone(),
@@ -160,7 +148,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     finish(args, &outcome)
 }
 
-fn finish(args: &Args, outcome: &Outcome) -> Result<ExitCode> {
+fn finish(args: &Run, outcome: &Outcome) -> Result<ExitCode> {
     let json = format!("{:#}\n", outcome.json());
     match args.format {
         Format::Text => print!("{}", table::text(outcome)),
@@ -185,18 +173,17 @@ fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn options(args: &Args) -> Result<Options> {
-    args.framing.check_size(args.size).map_err(Error::usage)?;
-    Ok(Options {
-        framing: args.framing,
+fn options(args: &Run, scenario: &Scenario) -> Options {
+    Options {
+        protocol: scenario.protocol.clone(),
         connections: args.connections as usize,
-        payload_bytes: args.size,
+        payload_bytes: scenario.payload_bytes,
         in_flight: args.in_flight as usize,
         seed: args.seed,
-    })
+    }
 }
 
-fn check_time(args: &Args) -> Result<()> {
+fn check_time(args: &Run) -> Result<()> {
     const LONGEST: Duration = Duration::from_secs(24 * 3600);
     if args.duration.is_zero() || args.duration > LONGEST || args.warm_up > LONGEST {
         return Err(Error::usage("the duration lies above 0 and up to 24h; the warm-up up to 24h"));
@@ -204,11 +191,11 @@ fn check_time(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn find_target(args: &Args, core: usize) -> Result<Target> {
-    let Some(url) = &args.target else {
+fn find_target(args: &Run, scenario: &Scenario, core: usize) -> Result<Target> {
+    let Some(address) = scenario.target else {
         let server = Server::start(
             &args.server,
-            process::asked_for(&args.server, args.framing)?,
+            process::asked_for(&args.server, &scenario.protocol)?,
             Some(core),
         )?;
         return Ok(Target {
@@ -219,7 +206,6 @@ fn find_target(args: &Args, core: usize) -> Result<Target> {
             _server: Some(server),
         });
     };
-    let address = resolve(url)?;
     let local = || address.ip().is_loopback().then(|| cpu::listener(address)).flatten();
     Ok(Target {
         name: "a running server".into(),
@@ -228,18 +214,6 @@ fn find_target(args: &Args, core: usize) -> Result<Target> {
         config: Value::Object(serde_json::Map::new()),
         _server: None,
     })
-}
-
-fn resolve(url: &str) -> Result<SocketAddr> {
-    let host = url.strip_prefix("tcp://").unwrap_or(url);
-    if host.contains("://") || host.contains('/') {
-        return Err(Error::usage(format!("--target {url}: write tcp://HOST:PORT")));
-    }
-    let found = host
-        .to_socket_addrs()
-        .map_err(|error| Error::usage(format!("--target {url}: {error}; write tcp://HOST:PORT")))?
-        .next();
-    found.ok_or_else(|| Error::usage(format!("--target {url}: the host has no address")))
 }
 
 /// Finds the maximum of a short closed loop.
@@ -278,15 +252,6 @@ fn parse_pacing(text: &str) -> std::result::Result<Pacing, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn targets_are_urls_or_plain_addresses() {
-        assert_eq!(resolve("tcp://127.0.0.1:80").expect("it is one").port(), 80);
-        assert_eq!(resolve("127.0.0.1:81").expect("it is one").port(), 81);
-        for wrong in ["http://127.0.0.1:80", "127.0.0.1", "tcp://127.0.0.1:80/x"] {
-            assert!(matches!(resolve(wrong), Err(Error::Usage(_))), "{wrong}");
-        }
-    }
 
     #[test]
     fn the_default_rate_is_round() {

@@ -54,9 +54,8 @@ pub fn load(outcome: &Outcome) -> String {
         ),
     };
     format!(
-        "{} frames of {} bytes on {} connections, {pacing}, {:?} after {:?} of warm-up",
-        options.framing.name(),
-        show_count(options.payload_bytes as u64),
+        "{} on {} connections, {pacing}, {:?} after {:?} of warm-up",
+        options.protocol.describe(options.payload_bytes),
         show_count(options.connections as u64),
         outcome.duration,
         outcome.warm_up,

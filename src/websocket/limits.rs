@@ -1,0 +1,48 @@
+//! What a peer may send, and how long it may be silent.
+
+use std::time::Duration;
+
+use crate::wire::websocket::DecoderLimits;
+
+/// The limits of a WebSocket, each with what happens beyond it.
+///
+/// ```
+/// use skyring::websocket::{Limits, Options};
+/// let options = Options::new().limits(Limits { message_bytes_max: 16 << 20, ..Limits::default() });
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a message, after decompression too: closed with 1009.
+    pub message_bytes_max: usize,
+    /// Frames of a message: closed with 1009.
+    pub fragments_max: u32,
+    /// A peer that sends nothing for so long is pinged; zero: never.
+    pub ping_interval: Duration,
+    /// One that sends nothing for so long after a ping is gone: the connection is reset.
+    pub pong_wait: Duration,
+    /// A peer that does not answer a Close for so long: the connection is reset.
+    pub close_wait: Duration,
+}
+
+impl Limits {
+    pub(super) fn decoder(&self) -> DecoderLimits {
+        DecoderLimits {
+            message_bytes_max: self.message_bytes_max,
+            fragments_max: self.fragments_max,
+        }
+    }
+}
+
+impl Default for Limits {
+    /// Messages of 1 MiB in 128 Ki frames, a ping after 30 s, 30 s for its answer, 5 s for a Close.
+    fn default() -> Limits {
+        let DecoderLimits { message_bytes_max, fragments_max } = DecoderLimits::default();
+        Limits {
+            message_bytes_max,
+            fragments_max,
+            ping_interval: Duration::from_secs(30),
+            pong_wait: Duration::from_secs(30),
+            close_wait: Duration::from_secs(5),
+        }
+    }
+}

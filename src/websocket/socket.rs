@@ -1,0 +1,432 @@
+//! One WebSocket: reading, and the order in which it ends.
+//!
+//! ```text
+//!   Open ──close(), drop, stop──▶ Closing: our Close is sent ──theirs comes──▶┐ server: closes
+//!     │                                                                       ├ client: Leaving,
+//!     └──theirs comes: answered ─────────────────────────────────────────────▶┘ until the end comes
+//! ```
+//! A peer that breaks the protocol is told so, and the connection closes at once.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+#[cfg(feature = "deflate")]
+use super::deflate::Compression;
+use super::error::SocketError;
+use super::input::{Input, Item};
+use super::keepalive::KeepAlive;
+use super::limits::Limits;
+use super::message::{Message, Text};
+use super::sending::Masks;
+use crate::driver::operation::SocketAddress;
+use crate::memory::frame::Frame;
+use crate::net::{ReadError, Stream};
+use crate::reactor::Reactor;
+use crate::wire::websocket::{Close, OpCode, ProtocolError, Small};
+
+/// A WebSocket, of a server or a client. Cheap to clone: one task may read while another writes.
+///
+/// It belongs to its core. Pings of the peer are answered while somebody reads, its Close too. When
+/// the last handle is dropped before it is closed, the peer is told 1001 and the connection closes
+/// in the background.
+///
+/// ```
+/// use skyring::prelude::*;
+/// use skyring::websocket::{Message, WebSocket};
+///
+/// async fn echo(ws: WebSocket) -> Result<()> {
+///     while let Some(message) = ws.read().await? {
+///         ws.send(message)?;
+///     }
+///     Ok(())
+/// }
+/// ```
+#[derive(Clone)]
+pub struct WebSocket(pub(super) Rc<Inner>);
+
+/// What the peer has done.
+#[derive(Debug)]
+pub(super) enum Event {
+    Message(Message),
+    /// It was answered.
+    Ping(Small),
+    Pong(Small),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Open,
+    /// Our Close is sent; theirs is to come.
+    Closing,
+    /// Both were sent; a client waits for the server to end the connection.
+    Leaving,
+    Ended,
+}
+
+pub(super) struct Inner {
+    pub(super) reactor: Rc<Reactor>,
+    pub(super) stream: Stream,
+    pub(super) limits: Limits,
+    /// Of a client.
+    pub(super) masks: Option<Box<RefCell<Masks>>>,
+    input: RefCell<Input>,
+    #[cfg(feature = "deflate")]
+    pub(super) compression: Option<Box<RefCell<Compression>>>,
+    pub(super) state: Cell<State>,
+    pub(super) alive: KeepAlive,
+    reading: Cell<bool>,
+    failed: Cell<Option<ProtocolError>>,
+    closed_with: RefCell<Option<Box<Close>>>,
+    protocol: Option<Box<str>>,
+}
+
+/// What was agreed on.
+pub(super) struct Terms {
+    pub(super) limits: Limits,
+    pub(super) is_server: bool,
+    pub(super) protocol: Option<Box<str>>,
+    #[cfg(feature = "deflate")]
+    pub(super) compression: Option<Compression>,
+}
+
+/// The right to read, until it is dropped.
+struct Claim<'a>(&'a Inner);
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.0.reading.set(false);
+    }
+}
+
+impl WebSocket {
+    /// A WebSocket over a stream on which the handshake is done.
+    pub(super) fn over(stream: Stream, terms: Terms) -> WebSocket {
+        #[cfg(feature = "deflate")]
+        let compresses = terms.compression.is_some();
+        #[cfg(not(feature = "deflate"))]
+        let compresses = false;
+        let Terms { limits, is_server, protocol, .. } = terms;
+        let inner = Rc::new(Inner {
+            reactor: Reactor::current(),
+            stream,
+            limits,
+            masks: (!is_server).then(Masks::new),
+            input: RefCell::new(Input::new(limits.decoder(), compresses, is_server)),
+            #[cfg(feature = "deflate")]
+            compression: terms.compression.map(|agreed| Box::new(RefCell::new(agreed))),
+            state: Cell::new(State::Open),
+            alive: KeepAlive::default(),
+            reading: Cell::new(false),
+            failed: Cell::new(None),
+            closed_with: RefCell::default(),
+            protocol,
+        });
+        inner.watch();
+        WebSocket(inner)
+    }
+
+    /// The next message. `None` once the WebSocket was closed in order, by either side: see
+    /// [`closed_with`](WebSocket::closed_with).
+    ///
+    /// Pings are answered meanwhile. When the engine stops, the peer is told 1001. Dropping the
+    /// future loses nothing.
+    ///
+    /// # Errors
+    /// [`SocketError`]: the peer broke the protocol, was silent, or ended without a Close; another
+    /// task reads.
+    pub async fn read(&self) -> Result<Option<Message>, SocketError> {
+        let _claim = self.0.claim()?;
+        poll_fn(|cx| {
+            loop {
+                match self.0.poll_event(cx) {
+                    Poll::Ready(Ok(Some(Event::Message(message)))) => {
+                        return Poll::Ready(Ok(Some(message)));
+                    }
+                    Poll::Ready(Ok(Some(Event::Ping(_) | Event::Pong(_)))) => {}
+                    Poll::Ready(Ok(None)) => return Poll::Ready(Ok(None)),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await
+    }
+
+    /// Closes: what is queued leaves, then a Close with `code` and `reason`; waits until the peer
+    /// has answered it and the connection ends. Messages that come meanwhile are dropped, unless
+    /// another task reads them. A [`Handler`](super::Handler) reads by itself:
+    /// [`begin_close`](WebSocket::begin_close) is for it.
+    ///
+    /// The close itself goes on when the future is dropped, as far as it goes without a reader. A
+    /// reason over 123 bytes is cut.
+    ///
+    /// # Errors
+    /// [`SocketError`]: the peer did not answer in order.
+    ///
+    /// # Panics
+    /// When the code may not be sent: 1000 says that all is done, 3000 to 4999 are free.
+    pub async fn close(&self, code: u16, reason: &str) -> Result<(), SocketError> {
+        let inner = &self.0;
+        inner.begin_close(code, reason);
+        loop {
+            match self.read().await {
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(()),
+                Err(SocketError::Busy) => {
+                    // Whoever reads sees it through.
+                    let _ = poll_fn(|cx| inner.stream.poll_closed(cx)).await;
+                    return inner.failure().map_or(Ok(()), Err);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Begins to close, as [`close`](WebSocket::close) does, and waits for nothing: whoever reads
+    /// sees it through. Nothing happens when either side has closed.
+    ///
+    /// # Panics
+    /// When the code may not be sent.
+    pub fn begin_close(&self, code: u16, reason: &str) {
+        self.0.begin_close(code, reason);
+    }
+
+    /// The code and the reason that the peer has closed with, once it has.
+    pub fn closed_with(&self) -> Option<Close> {
+        self.0.closed_with.borrow().as_deref().cloned()
+    }
+
+    /// Whether neither side has closed.
+    pub fn is_open(&self) -> bool {
+        self.0.state.get() == State::Open && self.0.stream.is_open()
+    }
+
+    /// The subprotocol that was agreed on.
+    pub fn protocol(&self) -> Option<&str> {
+        self.0.protocol.as_deref()
+    }
+
+    /// The stream below: for its peer, its traffic, its queue and how that keeps up. What is read
+    /// or written there directly breaks the WebSocket.
+    pub fn stream(&self) -> &Stream {
+        &self.0.stream
+    }
+
+    /// Who is at the other end; `None` if it was gone before anybody asked.
+    pub fn peer(&self) -> Option<&SocketAddress> {
+        self.0.stream.peer()
+    }
+}
+
+impl Inner {
+    pub(super) fn is_server(&self) -> bool {
+        self.masks.is_none()
+    }
+
+    fn claim(&self) -> Result<Claim<'_>, SocketError> {
+        if self.reading.replace(true) {
+            return Err(SocketError::Busy);
+        }
+        Ok(Claim(self))
+    }
+
+    /// The next thing that the peer does; `None` when the WebSocket has ended in order.
+    #[inline]
+    pub(super) fn poll_event(
+        self: &Rc<Self>,
+        cx: &Context<'_>,
+    ) -> Poll<Result<Option<Event>, SocketError>> {
+        loop {
+            if let Some(ended) = self.look_at_end() {
+                return Poll::Ready(ended);
+            }
+            let joined = || self.reactor.metrics.frames_joined.add(1);
+            let next = self.input.borrow_mut().next(joined);
+            match next {
+                Ok(Some(item)) => match self.take(item) {
+                    Ok(Some(event)) => return Poll::Ready(Ok(Some(event))),
+                    Ok(None) => continue,
+                    Err(error) => return Poll::Ready(Err(self.fail(error))),
+                },
+                Ok(None) => {}
+                Err(error) => return Poll::Ready(Err(self.fail(error))),
+            }
+            match self.stream.poll_piece(cx) {
+                Poll::Ready(Ok(Some(piece))) => self.input.borrow_mut().put(piece),
+                Poll::Ready(Ok(None)) => self.on_stream_end(),
+                Poll::Ready(Err(error)) => return Poll::Ready(self.on_stream_error(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Whether there is nothing to read any more, and why. Tells the peer when the engine stops.
+    #[inline]
+    fn look_at_end(self: &Rc<Self>) -> Option<Result<Option<Event>, SocketError>> {
+        match self.state.get() {
+            State::Open if self.reactor.is_stopping() => {
+                self.begin_close(1001, "the server stops");
+                None
+            }
+            State::Open | State::Closing => None,
+            State::Leaving => None,
+            State::Ended => Some(self.failure().map_or(Ok(None), Err)),
+        }
+    }
+
+    /// Why it has not ended in order, if it has not.
+    fn failure(&self) -> Option<SocketError> {
+        match self.failed.get() {
+            Some(error) => Some(SocketError::Protocol(error)),
+            None => self.alive.failure(),
+        }
+    }
+
+    fn take(self: &Rc<Self>, item: Item) -> Result<Option<Event>, ProtocolError> {
+        if self.state.get() == State::Leaving {
+            return Ok(None); // nothing counts behind a Close
+        }
+        match item {
+            Item::Message { opcode, compressed, payload } => {
+                let payload = if compressed { self.inflate(opcode, &payload)? } else { payload };
+                self.stream.connection().reactor.metrics.websocket_messages.add(1);
+                Ok(Some(Event::Message(message(opcode, payload))))
+            }
+            Item::Ping(payload) => {
+                if self.state.get() == State::Open {
+                    // A connection that broke shows in the next read.
+                    let _ = self.send_frame(OpCode::Pong, false, payload[..].into());
+                }
+                Ok(Some(Event::Ping(payload)))
+            }
+            Item::Pong(payload) => Ok(Some(Event::Pong(payload))),
+            Item::Close(close) => {
+                self.on_close(close);
+                Ok(None)
+            }
+        }
+    }
+
+    /// The message itself.
+    #[cfg(feature = "deflate")]
+    fn inflate(&self, opcode: OpCode, payload: &[u8]) -> Result<Frame, ProtocolError> {
+        let compression = self.compression.as_ref().expect("else the decoder refuses the bit");
+        let bytes_max = self.limits.message_bytes_max;
+        let message = compression.borrow_mut().inflate(payload, bytes_max)?;
+        if opcode == OpCode::Text && simdutf8::basic::from_utf8(&message).is_err() {
+            return Err(ProtocolError::BadUtf8);
+        }
+        Ok(message.into())
+    }
+
+    #[cfg(not(feature = "deflate"))]
+    fn inflate(&self, _: OpCode, _: &[u8]) -> Result<Frame, ProtocolError> {
+        Err(ProtocolError::ReservedBits) // it was not agreed on
+    }
+
+    /// Sends a Close, if none was sent.
+    pub(super) fn begin_close(self: &Rc<Self>, code: u16, reason: &str) {
+        assert!(
+            crate::wire::websocket::is_close_code(code),
+            "{code} may not be sent: use 1000, or 3000 to 4999"
+        );
+        if self.state.get() == State::Open {
+            self.state.set(State::Closing);
+            self.send_close(code, reason);
+            self.watch_close();
+        }
+    }
+
+    fn send_close(&self, code: u16, reason: &str) {
+        let (payload, len) = Close::encode(code, reason);
+        // A connection that broke shows in the next read.
+        let _ = self.send_frame(OpCode::Close, false, payload[..len].into());
+    }
+
+    /// The peer's Close has come: the server ends the connection, the client waits for that
+    /// (RFC 6455, 7.1.1).
+    fn on_close(self: &Rc<Self>, close: Close) {
+        if self.state.get() == State::Open {
+            self.send_close(close.code, "");
+        }
+        self.closed_with.replace(Some(Box::new(close)));
+        if self.is_server() {
+            self.end();
+        } else {
+            self.state.set(State::Leaving);
+            self.watch_close();
+        }
+    }
+
+    /// Nothing more is read or sent; what is queued leaves.
+    pub(super) fn end(&self) {
+        self.state.set(State::Ended);
+        self.unwatch();
+        self.stream.close_later();
+    }
+
+    /// The peer broke the protocol: it is told, and the connection ends.
+    #[cold]
+    fn fail(&self, error: ProtocolError) -> SocketError {
+        self.reactor.metrics.websocket_failed.add(1);
+        tracing::debug!(peer = ?self.stream.peer(), %error, "a WebSocket failed");
+        if self.state.get() == State::Open {
+            self.send_close(error.close_code(), error.sentence());
+        }
+        self.failed.set(Some(error));
+        self.end();
+        SocketError::Protocol(error)
+    }
+
+    /// The peer has ended its side of the connection.
+    fn on_stream_end(&self) {
+        if self.state.get() != State::Leaving {
+            self.alive.fail_ended();
+        }
+        self.end();
+    }
+
+    #[cold]
+    fn on_stream_error(&self, error: ReadError) -> Result<Option<Event>, SocketError> {
+        if matches!(error, ReadError::Busy) {
+            return Err(SocketError::Busy);
+        }
+        let failure = self.failure();
+        let was_leaving = self.state.get() == State::Leaving;
+        self.end();
+        match failure {
+            Some(failure) => Err(failure),
+            None if was_leaving => Ok(None), // a reset behind both Closes
+            None => Err(SocketError::Read(error)),
+        }
+    }
+}
+
+fn message(opcode: OpCode, payload: Frame) -> Message {
+    match opcode {
+        OpCode::Text => Message::Text(Text::checked(payload)),
+        _ => Message::Binary(payload),
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.unwatch();
+        if self.state.get() == State::Open {
+            self.send_close(1001, "");
+        }
+    }
+}
+
+impl fmt::Debug for WebSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocket")
+            .field("state", &self.0.state.get())
+            .field("protocol", &self.protocol())
+            .field("stream", &self.0.stream)
+            .finish_non_exhaustive()
+    }
+}
