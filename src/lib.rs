@@ -78,6 +78,7 @@
 //! | login, and sessions that outlive connections | [`loginserver`], [`msgserver`], [`login`] |
 //! | framing by hand, and framings of your own | [`wire`], [`wire::Codec`], [`net::Framed`], and docs/CODECS.md |
 //! | JSON messages | [`json`] |
+//! | files, and drivers written for tokio | [`lane`] |
 //! | tasks and time | [`spawn`], [`sleep`], [`unix_time`], [`within`](fn@within), [`stopping`]; [`blocking`](fn@blocking) for what blocks |
 //! | who may do how much: connections, rates, bans, proxies | [`limit`], [`GateBuilder`], and docs/LIMITS.md |
 //! | knobs, from the program or the environment | [`config`], and docs/TUNING.md |
@@ -108,6 +109,8 @@ mod guard;
 pub mod http;
 #[cfg(feature = "json")]
 pub mod json;
+#[cfg(feature = "lane")]
+pub mod lane;
 pub mod limit;
 #[cfg(feature = "login")]
 pub mod login;
@@ -183,6 +186,9 @@ mod pages {
     #[cfg(feature = "servers")]
     #[doc = include_str!("../docs/HTTP.md")]
     struct Http;
+    #[cfg(feature = "servers")]
+    #[doc = include_str!("../docs/LANE.md")]
+    struct Lane;
     #[cfg(feature = "compat")]
     #[doc = include_str!("../docs/HTTP2.md")]
     struct Http2;

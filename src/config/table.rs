@@ -200,6 +200,12 @@ knobs! {
         default: "4",
         when: "Raise where many outgoing connections resolve names at once.",
     }
+    /// Calls of the lane that may be under way, over all cores; more are refused.
+    lane_calls_max(u32) -> u32 {
+        Count: "calls" ["1" to "1048576"],
+        default: "1024",
+        when: "Lower to hear sooner that what the lane talks to lags.",
+    }
 
     ["Rings and memory, for each core"]
     /// Submissions that fit in the ring before it must enter the kernel; rounded up to a power

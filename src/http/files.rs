@@ -2,8 +2,14 @@
 //!
 //! ```text
 //!   path ─▶ names, none hidden ─▶ openat2(RESOLVE_BENEATH) ─▶ stat ─▶ short: read at once
-//!                                       off the reactor        └▶ long: piece by piece, as the peer reads
+//!                                  a blocking thread           └▶ long: piece by piece, as the peer
+//!                                                                 reads, by the lane
 //! ```
+//! A short file is opened and read by one call on a blocking thread: openat2 has no form on the lane's
+//! ring, and a second hop would cost a third more CPU (1.3 to 1.4 times, 1 KB). A long one is read by
+//! the lane, which costs a tenth more where the file lies in memory (1.10 [1.09, 1.13], 1 MB), and
+//! where it does not holds none of the few blocking threads: four slow readers would stop everything
+//! else that blocks, the names of outgoing connections among it.
 
 use std::fs::File;
 use std::io;
@@ -171,16 +177,26 @@ fn stream(content_type: &'static str, file: File, start: u64, end: u64) -> Respo
         while at < end {
             let count = PIECE_BYTES.min(usize::try_from(end - at).unwrap_or(usize::MAX));
             let file = file.clone();
-            let read = move || {
-                let mut piece = vec![0; count];
-                file.read_exact_at(&mut piece, at).map(|()| piece)
-            };
-            out.write(blocking(read).await??).await?;
+            out.write(read(file, count, at).await?).await?;
             at += count as u64;
         }
         Ok(())
     };
     Response::stream(content_type, write).length(end - start)
+}
+
+/// Reads a piece of a long file, by the lane where there is one.
+#[cfg(feature = "lane")]
+use crate::lane::read_exact_at as read;
+
+/// Reads a piece of a long file.
+#[cfg(not(feature = "lane"))]
+async fn read(file: Arc<File>, count: usize, at: u64) -> Result<Vec<u8>> {
+    let read = move || {
+        let mut piece = vec![0; count];
+        file.read_exact_at(&mut piece, at).map(|()| piece)
+    };
+    Ok(blocking(read).await??)
 }
 
 /// Whether a decoded path may be looked for: no way up, and nothing hidden, but what is hidden on

@@ -1,13 +1,13 @@
 //! A few threads for calls that block, such as name resolution: never on a reactor.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::task::{Poll, Waker};
-use std::{collections::VecDeque, fmt, future, thread};
+use std::{collections::VecDeque, fmt, thread};
 
 use rustix::process::setpriority_process;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use super::Reactor;
+use super::oneshot::oneshot;
 use crate::error::Error;
 
 /// Jobs that may wait for a thread. More are refused: the caller hears of it instead of waiting
@@ -111,7 +111,7 @@ impl Blocking {
     /// Lets this thread run on any of the program's cores, where it gives way to reactors: it was
     /// started by one, and would share its core with that one alone. A hundred passwords to be
     /// checked must not stop a core's clients.
-    fn step_back(&self) {
+    pub(crate) fn step_back(&self) {
         // Where the kernel refuses, it works as well as before.
         if let Some(cores) = &self.cores {
             let _ = sched_setaffinity(None, cores);
@@ -150,30 +150,12 @@ where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
-    struct Slot<T> {
-        result: Option<thread::Result<T>>,
-        waker: Option<Waker>,
-    }
-    let slot = Arc::new(Mutex::new(Slot { result: None, waker: None }));
-    let filled = slot.clone();
+    let (giver, taker) = oneshot();
     Reactor::current().blocking().start(Box::new(move || {
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(call));
-        let mut slot = filled.lock().unwrap_or_else(PoisonError::into_inner);
-        slot.result = Some(result);
-        if let Some(waker) = slot.waker.take() {
-            waker.wake();
-        }
+        // Nobody may wait any more; the call has run to its end all the same.
+        let _ = giver.give(result);
     }))?;
-    let result = future::poll_fn(|cx| {
-        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        match slot.result.take() {
-            Some(result) => Poll::Ready(result),
-            None => {
-                slot.waker = Some(cx.waker().clone());
-                Poll::Pending
-            }
-        }
-    })
-    .await;
+    let result = taker.await.ok_or(Saturated)?;
     result.map_or_else(|panic| std::panic::resume_unwind(panic), Ok)
 }

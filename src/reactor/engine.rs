@@ -10,6 +10,8 @@ use crossbeam::channel;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+#[cfg(feature = "lane")]
+use super::annex::Hurry;
 use super::fabric::FabricQueue;
 use super::inbox::Inbox;
 use super::roll;
@@ -172,6 +174,8 @@ impl Drop for Gone {
 /// Tells a running engine to stop, from any thread.
 #[derive(Clone)]
 pub struct Stopper {
+    #[cfg(feature = "lane")]
+    hurry: Hurry,
     inboxes: Vec<Arc<Inbox>>,
     drain: Duration,
 }
@@ -185,6 +189,8 @@ impl Stopper {
     /// Stops with another deadline than `SKYRING_DRAIN`; zero ends connections at once. A later
     /// call may shorten the time.
     pub fn stop_within(&self, patience: Duration) {
+        #[cfg(feature = "lane")]
+        self.hurry.to(patience);
         for inbox in &self.inboxes {
             inbox.send(move |reactor| reactor.drain(reactor.now() + patience));
         }
@@ -298,7 +304,12 @@ impl Handle {
 
     /// A way to stop the engine from another thread.
     pub fn stopper(&self) -> Stopper {
-        Stopper { inboxes: self.inboxes.clone(), drain: self.shared.settings.drain }
+        Stopper {
+            #[cfg(feature = "lane")]
+            hurry: Hurry::of(&self.shared.site),
+            inboxes: self.inboxes.clone(),
+            drain: self.shared.settings.drain,
+        }
     }
 
     /// Waits until the engine has stopped. A core that ends by a defect meanwhile stops the others,
@@ -326,6 +337,8 @@ impl Handle {
             }
         }
         self.watch = None;
+        #[cfg(feature = "lane")]
+        self.shared.site.close();
         self.shared.blocking.close();
         result
     }

@@ -109,6 +109,8 @@ metrics! {
     calls_refused,
     /// Answers that came when nobody waited for them any more.
     late_answers,
+    /// Calls that went to the lane.
+    lane_calls,
     /// Messages and answers that came from other cores.
     fabric_received,
     /// Messages and answers for other cores that found their ring full and waited beside it.

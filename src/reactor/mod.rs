@@ -7,6 +7,8 @@
 //! on the core is a [`Resident`], whose key is in the token of its operations; who has output says
 //! so by [`Flush`].
 
+#[cfg(feature = "lane")]
+pub(crate) mod annex;
 mod banning;
 pub(crate) mod blocking;
 mod busy;
@@ -19,6 +21,7 @@ pub(crate) mod kind;
 mod listening;
 mod metrics;
 pub(crate) mod number;
+pub(crate) mod oneshot;
 mod progress;
 mod rings;
 pub(crate) mod roll;

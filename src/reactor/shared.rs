@@ -5,6 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use crossbeam::utils::CachePadded;
 
+#[cfg(feature = "lane")]
+use super::annex::{Annex, Site};
 use super::blocking::Blocking;
 use super::inbox::Inbox;
 use super::kind::{Kind, Kinds};
@@ -54,6 +56,8 @@ pub(crate) struct Shared {
     /// By core: what it publishes of its progress.
     pub(crate) progress: Box<[Shown]>,
     pub(super) kinds: Kinds,
+    #[cfg(feature = "lane")]
+    pub(super) site: Arc<Site>,
 }
 
 impl Shared {
@@ -77,8 +81,16 @@ impl Shared {
             doors: (0..cores).map(|_| OnceLock::new()).collect(),
             progress: (0..cores).map(|_| Progress::new()).collect(),
             kinds: Kinds::default(),
+            #[cfg(feature = "lane")]
+            site: Arc::new(Site::new(settings.drain)),
             settings: Arc::new(settings),
         }
+    }
+
+    /// What the engine has beside its reactors, made when it is first asked for.
+    #[cfg(feature = "lane")]
+    pub(crate) fn annex<A: Annex>(&self) -> &A {
+        self.site.get(|| A::new(&self.settings, &self.blocking))
     }
 
     /// How many cores the engine has.

@@ -16,6 +16,7 @@ mod tokio;
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
@@ -60,6 +61,9 @@ pub struct Args {
     /// Knobs of the skyring server, as in `--set spin=50us`; they win over the environment.
     #[arg(long = "set", value_name = "KNOB=VALUE")]
     set: Vec<String>,
+    /// A folder whose files the http server has below /files/.
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
     /// Whether the hyper server gathers the answers of pipelined requests into one write.
     #[arg(long)]
     pipeline_flush: bool,
@@ -95,7 +99,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     match args.server {
         Server::Skyring => return skyring::echo(args.listen, args.framing, args.way, &args.set),
         Server::Chat => return skyring::chat(args.listen, args.framing, &args.set),
-        Server::Http => return skyring::http(args.listen, &args.set),
+        Server::Http => return skyring::http(args.listen, args.root.clone(), &args.set),
         _ => {}
     }
     let name = args.server.name();

@@ -3,6 +3,7 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
@@ -48,10 +49,15 @@ pub(super) fn chat(listen: SocketAddr, framing: Framing, set: &[String]) -> Resu
     })
 }
 
-/// A few words, and what was sent, over HTTP.
-pub(super) fn http(listen: SocketAddr, set: &[String]) -> Result<ExitCode> {
+/// A few words, what was sent, and files, over HTTP.
+pub(super) fn http(listen: SocketAddr, root: Option<PathBuf>, set: &[String]) -> Result<ExitCode> {
     let listen = listen.to_string();
-    serve(set, "http", |config| Engine::new(config).http(&*listen, |_core| router()))
+    serve(set, "http", |config| {
+        Engine::new(config).http(&*listen, move |_core| match &root {
+            Some(root) => router().files("/files", root),
+            None => router(),
+        })
+    })
 }
 
 fn router() -> Router {

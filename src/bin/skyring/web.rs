@@ -28,12 +28,14 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     let config = options.knobs.config()?;
-    let tls = match options.tls {
-        true => Some(tls::Server::from_pem_files("cert.pem", "key.pem")?),
-        false => None,
-    };
-    let what = if tls.is_some() { "web, https" } else { "web, http" };
     let mut site = web::Options::default();
     site.root.clone_from(&options.root);
-    super::serve(web::engine(config, &options.listen, tls.as_ref(), site), what)
+    if !options.tls {
+        return super::serve(web::engine(config, &options.listen, None, site), "web, http");
+    }
+    config.check()?; // that one of the two files is missing is said best by this
+    let tls = tls::Server::from_config(&config)?;
+    let engine = web::engine(config, &options.listen, Some(&tls), site);
+    super::reload_on_hangup(tls)?;
+    super::serve(engine, "web, https")
 }

@@ -2,14 +2,13 @@
 //! chat has to do with WebSockets is on this page; [`chat`](crate::servers::chat) has the rest.
 //!
 //! ```text
-//!   browser ── "MSG hi" ──▶ socket.read ── Heard ──▶ guest, a service ── talker ──▶ room
-//!   browser ◀─────────────── socket.send ◀── outlet ◀── hub of this core ◀───────────┘
+//!   browser ── "MSG hi" ──▶ message ──▶ talker ──▶ room
+//!   browser ◀── outlet ◀── hub of this core ◀────────┘   the object's bytes are shared
 //! ```
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -19,106 +18,66 @@ use crate::servers::chat::Limits;
 use crate::servers::chat::hub::{Claim, Outlet};
 use crate::servers::chat::talker::{Over, Talker};
 use crate::service::Down;
-use crate::websocket::{self, WebSocket};
+use crate::websocket::{self, Handler, Message, Options, Outgoing, Socket, WebSocket};
 
-/// Commands beside a text: a word, a blank, a name.
+/// What a command has beside its text: a word, a blank, a name.
 const COMMAND_BYTES_MAX: usize = 256;
-
-/// `GET /chat`: enters the chat by WebSocket.
-pub(super) async fn enter(request: Request, limits: Limits) -> Result<Response> {
-    let mut bounds = websocket::Limits::default();
-    bounds.message_bytes_max = limits.text_bytes_max + COMMAND_BYTES_MAX;
-    let options = websocket::Options::new().limits(bounds);
-    websocket::upgrade(request, &options, async move |socket| serve(socket, limits).await)
-}
-
-/// Brings commands to the guest, one after the other, until either has enough.
-async fn serve(socket: WebSocket, limits: Limits) -> Result<()> {
-    let guest = service::spawn(Guest { limits, socket: socket.clone(), talker: None })?;
-    let heard = hear(&socket, guest).await;
-    service::stop(guest);
-    heard
-}
-
-async fn hear(socket: &WebSocket, guest: Address<Heard>) -> Result<()> {
-    while let Some(message) = socket.read().await? {
-        let Some(text) = message.as_text() else {
-            let _ = socket.close(UNSUPPORTED, "Commands are text.").await; // it may be gone
-            return Ok(());
-        };
-        let text = text.into();
-        // The next command waits in the kernel until this one has its answer.
-        if guest.call(|done| Heard(text, done)).timeout(PATIENCE).await.is_err() {
-            return Ok(()); // it has ended, and told why
-        }
-    }
-    Ok(())
-}
-
-/// How long a command may take; the talker gives up its own calls well before.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// RFC 6455, 7.4.1: data of a type that cannot be accepted.
+/// A message of a kind that is not served here (RFC 6455, 7.4.1).
 const UNSUPPORTED: u16 = 1003;
+/// The server has no more for this client (RFC 6455, 7.4.1).
+const GOING_AWAY: u16 = 1001;
+
+/// `GET /chat`: enters the chat.
+pub(super) fn enter(request: Request, limits: Limits) -> Result<Response> {
+    let message_bytes_max = limits.text_bytes_max + COMMAND_BYTES_MAX;
+    let bounds = websocket::Limits { message_bytes_max, ..websocket::Limits::default() };
+    let guest = Guest { limits, talker: None };
+    websocket::serve(request, &Options::new().limits(bounds), guest)
+}
 
 /// Somebody in the chat.
 struct Guest {
     limits: Limits,
-    socket: WebSocket,
     talker: Option<Talker>,
 }
 
-/// A command of his browser.
-struct Heard(Box<str>, Reply<()>);
-
-impl Service for Guest {
-    type Message = Heard;
-
-    async fn started(&mut self, cx: &Context<Self>) -> Result<()> {
-        let outlet = outlet(self.socket.clone());
-        match Talker::enter(self.limits, outlet.clone(), || claim(outlet.clone()), cx).await {
+impl Handler for Guest {
+    async fn connected(&mut self, socket: &Socket) -> Result<()> {
+        let outlet = outlet(WebSocket::clone(socket));
+        let claim = || claim(outlet.clone());
+        match Talker::enter(self.limits, outlet.clone(), claim, socket.cx()).await {
             Ok(talker) => self.talker = Some(talker),
-            Err(Over) => self.leave(cx),
+            Err(Over) => socket.begin_close(GOING_AWAY, ""), // and was told why
         }
         Ok(())
     }
 
-    async fn handle(&mut self, Heard(command, done): Heard, cx: &Context<Self>) -> Result<()> {
+    async fn message(&mut self, socket: &Socket, message: Message) -> Result<()> {
+        let Message::Text(command) = message else {
+            socket.begin_close(UNSUPPORTED, "Commands are text.");
+            return Ok(());
+        };
         if let Some(talker) = &mut self.talker
-            && talker.hear(command.as_bytes(), cx).await == Err(Over)
+            && talker.hear(command.as_bytes(), socket.cx()).await == Err(Over)
         {
-            self.leave(cx);
+            socket.begin_close(GOING_AWAY, "");
         }
-        done.send(());
         Ok(())
     }
 
-    async fn down(&mut self, down: Down, cx: &Context<Self>) -> Result<()> {
+    async fn down(&mut self, socket: &Socket, down: Down) -> Result<()> {
         if let Some(talker) = &mut self.talker
             && talker.down(&down) == Err(Over)
         {
-            self.leave(cx);
+            socket.begin_close(GOING_AWAY, "");
         }
         Ok(())
     }
 }
 
-impl Guest {
-    /// He was told why.
-    fn leave(&self, cx: &Context<Self>) {
-        let socket = self.socket.clone();
-        spawn(async move {
-            let _ = socket.close(1001, "The chat has ended for you.").await; // it may be gone
-        });
-        cx.stop();
-    }
-}
-
-/// The way to a browser: an object a text message. One that is gone is none of the sender's business.
+/// The way to a browser. One that is gone is none of the sender's business.
 fn outlet(socket: WebSocket) -> Outlet {
-    Rc::new(move |event: &Bytes| {
-        let text = std::str::from_utf8(event).expect("events are JSON");
-        let _ = socket.send(text);
-    })
+    Rc::new(move |event: &Bytes| drop(socket.send(Outgoing::text(event.clone()))))
 }
 
 thread_local! {

@@ -43,7 +43,7 @@ pub fn router(core: &Core, options: &Options) -> Router {
         .get("/page.js", page::script)
         .post("/api/data", data::data)
         .get("/ws", echo)
-        .get("/chat", async move |request| chat::enter(request, limits).await)
+        .get("/chat", async move |request| chat::enter(request, limits))
         .get("/live", async move |_| live(core).await)
         .gzip(1024);
     let router = match options.log_access {

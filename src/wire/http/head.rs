@@ -379,9 +379,8 @@ impl<'a> Seen<'a> {
             }
             17 if is("transfer-encoding") => self.coding(value)?,
             12 if is("content-type") => {
-                if std::mem::replace(&mut self.content_type, true) {
-                    return Err(RequestError::ContentTypeTwice);
-                }
+                let is_second = std::mem::replace(&mut self.content_type, true);
+                return if is_second { Err(RequestError::ContentTypeTwice) } else { Ok(()) };
             }
             10 if is("connection") => {
                 self.close |= has_token(value, "close");
