@@ -44,9 +44,9 @@ where
     let protocol = offer.choose_protocol(&options.protocols);
     let accept = offer.accept_key();
     #[cfg(feature = "deflate")]
-    let agreed = options.deflate.and_then(|ours| {
-        offer.choose_deflate(&ours.offer()).map(|agreed| (ours, agreed))
-    });
+    let agreed = options
+        .deflate
+        .and_then(|ours| offer.choose_deflate(&ours.offer()).map(|agreed| (ours, agreed)));
     let terms = Terms {
         limits: options.limits,
         is_server: true,

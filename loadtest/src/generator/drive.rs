@@ -8,7 +8,7 @@ use super::slice::{Pacing, Plan, Progress, Slice, Tick};
 use super::{Generator, IN_FLIGHT_MAX};
 use crate::cpu::{self, CpuTimes};
 use crate::error::{Error, Result};
-use crate::protocol::{Answer, Wrong};
+use crate::protocol::{Answer, Aside, Wrong};
 use crate::schedule::Poisson;
 use crate::sys::Event;
 
@@ -207,7 +207,7 @@ impl<'a> Drive<'a> {
                 continue;
             }
             let (out, count) = connection.write(dialogue, self.bound, now);
-            if count == 0 {
+            if out.is_empty() {
                 continue;
             }
             ring.send(slot as usize, out);
@@ -302,6 +302,12 @@ impl<'a> Drive<'a> {
             let received = ring.received(slot);
             if received.is_empty() {
                 return;
+            }
+            if let Aside::Whole { bytes, reply } = dialogue.aside(received) {
+                ring.consume(slot, bytes);
+                connections[slot].say(&reply);
+                self.generator.mark(slot as u32);
+                continue;
             }
             let Some(&request) = connections[slot].front() else {
                 let count = received.len();

@@ -88,6 +88,9 @@ impl Generator {
         let dialogue = options.protocol.prepare(target, options.payload_bytes, options.seed)?;
         let receive_bytes = receive_bytes(dialogue.answer_bytes_max(), options.in_flight);
         let ring = connect::all(target, options.connections, receive_bytes, progress)?;
+        for slot in 0..options.connections {
+            dialogue.open(ring.socket(slot))?;
+        }
         // The thread's sleeps end on time; the default slack of 50 us would be send lag.
         let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
         let mut generator = Self {

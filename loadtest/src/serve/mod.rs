@@ -13,6 +13,7 @@ mod peers;
 mod raw_uring;
 mod skyring;
 mod tokio;
+mod websocket;
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -81,6 +82,8 @@ pub enum Server {
     Chat,
     /// skyring's HTTP server: GET /plaintext, POST /echo.
     Http,
+    /// skyring's WebSocket server: messages on /echo come back.
+    Websocket,
     /// The smallest possible io_uring loop: the floor.
     RawUring,
     /// epoll with direct writes.
@@ -89,6 +92,10 @@ pub enum Server {
     Tokio,
     /// hyper on tokio: HTTP/1.1, the same paths as `http`.
     Hyper,
+    /// A WebSocket echo by tokio-tungstenite.
+    Tungstenite,
+    /// A WebSocket echo by fastwebsockets.
+    Fastwebsockets,
 }
 
 /// Listens, says where on the first line of stdout, and serves until a signal ends the process.
@@ -100,6 +107,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Server::Skyring => return skyring::echo(args.listen, args.framing, args.way, &args.set),
         Server::Chat => return skyring::chat(args.listen, args.framing, &args.set),
         Server::Http => return skyring::http(args.listen, args.root.clone(), &args.set),
+        Server::Websocket => return websocket::run(args.listen, &args.set),
         _ => {}
     }
     let name = args.server.name();
@@ -109,13 +117,13 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     rustix::net::listen(&listener, BACKLOG).doing("setting the backlog")?;
     announce(args, &listener).doing("printing the address")?;
     let served = match args.server {
-        Server::Skyring | Server::Chat | Server::Http => {
+        Server::Skyring | Server::Chat | Server::Http | Server::Websocket => {
             unreachable!("it opens its listeners itself")
         }
         Server::RawUring => raw_uring::run(listener, args.framing, args.modes),
         Server::Epoll => epoll::run(&listener, args.framing, args.read_bytes, args.trigger),
         Server::Tokio => tokio::run(listener, args.framing, args.read_bytes),
-        Server::Hyper => peer(listener, args)?,
+        Server::Hyper | Server::Tungstenite | Server::Fastwebsockets => peer(listener, args)?,
     };
     served.doing(&format!("the server {name}"))?;
     Ok(ExitCode::SUCCESS)
@@ -144,15 +152,19 @@ impl Server {
 
 fn announce(args: &Args, listener: &TcpListener) -> io::Result<()> {
     let how = match args.server {
-        Server::Skyring | Server::Chat | Server::Http => unreachable!("it announces itself"),
+        Server::Skyring | Server::Chat | Server::Http | Server::Websocket => {
+            unreachable!("it announces itself")
+        }
         Server::RawUring => args.modes.to_string(),
         Server::Epoll => format!("{} triggered, reads of {} B", args.trigger, args.read_bytes),
         Server::Tokio => format!("reads of {} B", args.read_bytes),
         Server::Hyper => format!("pipeline_flush {}", args.pipeline_flush),
+        Server::Tungstenite | Server::Fastwebsockets => "tokio".to_owned(),
     };
     let name = args.server.name();
     let spoken = match args.server {
         Server::Hyper => "http",
+        Server::Tungstenite | Server::Fastwebsockets => "websocket",
         _ => args.framing.name(),
     };
     let mut out = io::stdout().lock();

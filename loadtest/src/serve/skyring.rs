@@ -76,7 +76,11 @@ fn wire(framing: Framing) -> Wire {
 }
 
 /// Serves until a signal; the first line says where, the second the configuration.
-fn serve(set: &[String], spoken: &str, make: impl FnOnce(Config) -> Engine) -> Result<ExitCode> {
+pub(super) fn serve(
+    set: &[String],
+    spoken: &str,
+    make: impl FnOnce(Config) -> Engine,
+) -> Result<ExitCode> {
     let config = config(set).map_err(|error| Error::usage(error.to_string()))?;
     let values = Value::Object(values(&config));
     let served = make(config).run_then(|handle| {

@@ -62,7 +62,8 @@ impl Deflater {
             if out.capacity() - out.len() < 64 {
                 out.reserve(out.len().max(64));
             }
-            let status = self.compress.compress_vec(&payload[used..], &mut out, FlushCompress::Sync);
+            let status =
+                self.compress.compress_vec(&payload[used..], &mut out, FlushCompress::Sync);
             status.expect("a compressor refuses no input");
         }
         out.truncate(out.len() - TAIL.len());
@@ -145,13 +146,23 @@ mod tests {
     fn the_messages_of_the_rfc_are_read() {
         let read = |bytes: &[u8]| Inflater::new(false).inflate(bytes, 100);
         assert_eq!(read(b"\xf2\x48\xcd\xc9\xc9\x07\x00").as_deref(), Ok(&b"Hello"[..]));
-        assert_eq!(read(b"\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00").as_deref(), Ok(&b"Hello"[..]));
-        assert_eq!(read(b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00").as_deref(), Ok(&b"Hello"[..]), "BFINAL");
+        assert_eq!(
+            read(b"\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00").as_deref(),
+            Ok(&b"Hello"[..])
+        );
+        assert_eq!(
+            read(b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00").as_deref(),
+            Ok(&b"Hello"[..]),
+            "BFINAL"
+        );
         let two = b"\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00";
         assert_eq!(read(two).as_deref(), Ok(&b"Hello"[..]), "two blocks");
         assert_eq!(read(b"\x00").as_deref(), Ok(&b""[..]));
         let mut inflater = Inflater::new(false);
-        assert_eq!(inflater.inflate(b"\xf2\x48\xcd\xc9\xc9\x07\x00", 9).as_deref(), Ok(&b"Hello"[..]));
+        assert_eq!(
+            inflater.inflate(b"\xf2\x48\xcd\xc9\xc9\x07\x00", 9).as_deref(),
+            Ok(&b"Hello"[..])
+        );
         assert_eq!(inflater.inflate(b"\xf2\x00\x11\x00\x00", 9).as_deref(), Ok(&b"Hello"[..]));
     }
 

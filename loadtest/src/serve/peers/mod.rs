@@ -1,7 +1,9 @@
 //! Servers of others, each on tokio's current-thread runtime with one task for each connection:
 //! what a program would use that does not use skyring.
 
+mod fastwebsockets;
 mod hyper;
+mod tungstenite;
 
 use std::io;
 use std::net::TcpListener;
@@ -25,6 +27,8 @@ pub(super) fn run(listener: TcpListener, args: &Args) -> io::Result<()> {
                 let pipeline_flush = args.pipeline_flush;
                 accept(listener, move |stream| hyper::serve(stream, pipeline_flush)).await
             }
+            Server::Tungstenite => accept(listener, tungstenite::serve).await,
+            Server::Fastwebsockets => accept(listener, fastwebsockets::serve).await,
             _ => unreachable!("no other server is a peer"),
         }
     })
