@@ -191,3 +191,17 @@ fn peers_are_driven_as_skyring_is() {
         }
     }
 }
+
+#[test]
+fn a_broadcast_is_encoded_once_for_all_sockets() {
+    let load = ["websocket", "--broadcast", "-c", "200", "-r", "50", "-d", "500ms", "-w", "100ms"];
+    let output = run(&[&load[..], &["--format", "json"]].concat());
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        panic!("{error}: {}", String::from_utf8_lossy(&output.stderr));
+    });
+    assert_eq!(output.status.code(), Some(0), "{json:#}");
+    let messages = json["messages"].as_u64().expect("a count");
+    assert!(messages >= 20, "{json:#}");
+    assert_eq!(json["encodings"], messages, "one encoding a message, whoever hears it");
+    assert_eq!(json["delivered"].as_u64(), json["said"].as_u64().map(|said| said * 200));
+}

@@ -50,9 +50,10 @@ pub struct Args {
     /// How the stream is cut into frames; only whole frames are answered.
     #[arg(long, value_enum, default_value_t = Framing::U16)]
     framing: Framing,
-    /// Bytes that one read of the epoll or tokio server takes at most.
-    #[arg(long, value_parser = parse_buffer, default_value = "64k", value_name = "BYTES")]
-    read_bytes: usize,
+    /// Bytes that one read takes at most, of the epoll and tokio servers [default: 64k] and of
+    /// tungstenite [default: 16k]
+    #[arg(long, value_parser = parse_buffer, value_name = "BYTES")]
+    read_bytes: Option<usize>,
     /// How the epoll server is told of readiness.
     #[arg(long, value_enum, default_value_t = epoll::Trigger::Edge)]
     trigger: epoll::Trigger,
@@ -71,6 +72,13 @@ pub struct Args {
     /// How the raw-uring server receives and sends.
     #[command(flatten)]
     modes: raw_uring::Modes,
+}
+
+impl Args {
+    fn read_bytes(&self) -> usize {
+        let own = if self.server == Server::Tungstenite { 16 << 10 } else { 64 << 10 };
+        self.read_bytes.unwrap_or(own)
+    }
 }
 
 /// The servers by name.
@@ -111,6 +119,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         _ => {}
     }
     let name = args.server.name();
+    let read_bytes = args.read_bytes();
     let listener =
         TcpListener::bind(args.listen).doing(&format!("listening on {}", args.listen))?;
     // A second listen on the same socket only changes the backlog, which std does not let us say.
@@ -121,8 +130,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             unreachable!("it opens its listeners itself")
         }
         Server::RawUring => raw_uring::run(listener, args.framing, args.modes),
-        Server::Epoll => epoll::run(&listener, args.framing, args.read_bytes, args.trigger),
-        Server::Tokio => tokio::run(listener, args.framing, args.read_bytes),
+        Server::Epoll => epoll::run(&listener, args.framing, read_bytes, args.trigger),
+        Server::Tokio => tokio::run(listener, args.framing, read_bytes),
         Server::Hyper | Server::Tungstenite | Server::Fastwebsockets => peer(listener, args)?,
     };
     served.doing(&format!("the server {name}"))?;
@@ -156,10 +165,10 @@ fn announce(args: &Args, listener: &TcpListener) -> io::Result<()> {
             unreachable!("it announces itself")
         }
         Server::RawUring => args.modes.to_string(),
-        Server::Epoll => format!("{} triggered, reads of {} B", args.trigger, args.read_bytes),
-        Server::Tokio => format!("reads of {} B", args.read_bytes),
+        Server::Epoll => format!("{} triggered, reads of {} B", args.trigger, args.read_bytes()),
+        Server::Tokio | Server::Tungstenite => format!("reads of {} B", args.read_bytes()),
         Server::Hyper => format!("pipeline_flush {}", args.pipeline_flush),
-        Server::Tungstenite | Server::Fastwebsockets => "tokio".to_owned(),
+        Server::Fastwebsockets => "tokio".to_owned(),
     };
     let name = args.server.name();
     let spoken = match args.server {

@@ -76,19 +76,34 @@ fn wire(framing: Framing) -> Wire {
 }
 
 /// Serves until a signal; the first line says where, the second the configuration.
-pub(super) fn serve(
-    set: &[String],
-    spoken: &str,
-    make: impl FnOnce(Config) -> Engine,
-) -> Result<ExitCode> {
-    let config = config(set).map_err(|error| Error::usage(error.to_string()))?;
-    let values = Value::Object(values(&config));
+fn serve(set: &[String], spoken: &str, make: impl FnOnce(Config) -> Engine) -> Result<ExitCode> {
+    let (config, values) = configured(set)?;
     let served = make(config).run_then(|handle| {
         // Nobody listens any more: the signal that ends us is on its way.
         let _ = announce(handle, spoken, &values);
     });
     served.map_err(|error| Error::run(format!("the server skyring: {error}")))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// As [`serve`], but returns while the engine runs.
+pub(super) fn start(
+    set: &[String],
+    spoken: &str,
+    make: impl FnOnce(Config) -> Engine,
+) -> Result<Handle> {
+    let (config, values) = configured(set)?;
+    let started = make(config).start();
+    let handle = started.map_err(|error| Error::run(format!("the server skyring: {error}")))?;
+    let _ = announce(&handle, spoken, &values);
+    Ok(handle)
+}
+
+/// The configuration, and what is told of it.
+fn configured(set: &[String]) -> Result<(Config, Value)> {
+    let config = config(set).map_err(|error| Error::usage(error.to_string()))?;
+    let values = Value::Object(values(&config));
+    Ok((config, values))
 }
 
 fn config(set: &[String]) -> skyring::Result<Config> {

@@ -19,6 +19,9 @@ pub const ECHO: &str = "/echo";
 /// The path on which what one says goes to all.
 pub const BROADCAST: &str = "/broadcast";
 
+/// The path on which our own server tells how many messages it has encoded.
+pub const ENCODINGS: &str = "/encodings";
+
 /// Bytes that an answer may take beyond its content: heads of fragments.
 const HEADS_BYTES: usize = 4096;
 

@@ -27,7 +27,10 @@ pub(super) fn run(listener: TcpListener, args: &Args) -> io::Result<()> {
                 let pipeline_flush = args.pipeline_flush;
                 accept(listener, move |stream| hyper::serve(stream, pipeline_flush)).await
             }
-            Server::Tungstenite => accept(listener, tungstenite::serve).await,
+            Server::Tungstenite => {
+                let read_bytes = args.read_bytes();
+                accept(listener, move |stream| tungstenite::serve(stream, read_bytes)).await
+            }
             Server::Fastwebsockets => accept(listener, fastwebsockets::serve).await,
             _ => unreachable!("no other server is a peer"),
         }

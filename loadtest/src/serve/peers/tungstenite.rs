@@ -8,9 +8,11 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use crate::framing::PAYLOAD_BYTES_MAX;
 
 /// Serves one connection. What came together is answered by one write: `feed` queues, and the flush
-/// follows when nothing more has come.
-pub(super) async fn serve(stream: TcpStream) {
+/// follows when nothing more has come. `read_bytes` are zeroed before each read, so the crate's own
+/// 128 KiB would make it slow.
+pub(super) async fn serve(stream: TcpStream, read_bytes: usize) {
     let config = WebSocketConfig::default()
+        .read_buffer_size(read_bytes)
         .max_message_size(Some(PAYLOAD_BYTES_MAX))
         .max_frame_size(Some(PAYLOAD_BYTES_MAX));
     let Ok(socket) = accept_async_with_config(stream, Some(config)).await else { return };
