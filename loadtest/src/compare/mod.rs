@@ -102,6 +102,8 @@ pub struct Args {
 enum Kind {
     /// Frames that come back.
     Frames,
+    /// Frames that come back, over TLS.
+    Tls,
     /// HTTP/1.1.
     Http,
     /// Messages of WebSocket that come back.
@@ -112,6 +114,7 @@ impl Args {
     fn protocol(&self) -> Protocol {
         match self.protocol {
             Kind::Frames => Protocol::Frames(self.framing),
+            Kind::Tls => Protocol::Secure(self.framing),
             Kind::Http => Protocol::Http(self.shape.ask(self.path.clone(), None, self.bytes())),
             Kind::Websocket => Protocol::WebSocket(Ask {
                 path: self.path.clone().unwrap_or_else(|| ECHO.to_owned()),

@@ -24,6 +24,8 @@ use crate::payload::{Differs, Payload};
 pub enum Protocol {
     /// Frames that come back as they were sent.
     Frames(Framing),
+    /// The same over TLS.
+    Secure(Framing),
     /// HTTP/1.1: one request again and again.
     Http(http::Ask),
     /// WebSocket: messages that come back.
@@ -97,6 +99,7 @@ impl Protocol {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Frames(_) => "frames",
+            Self::Secure(_) => "tls",
             Self::Http(_) => "http",
             Self::WebSocket(_) => "websocket",
         }
@@ -107,6 +110,9 @@ impl Protocol {
         let bytes = crate::units::show_count(payload_bytes as u64);
         match self {
             Self::Frames(framing) => format!("{} frames of {bytes} bytes", framing.name()),
+            Self::Secure(framing) => {
+                format!("{} frames of {bytes} bytes over TLS", framing.name())
+            }
             Self::Http(ask) if payload_bytes == 0 => format!("{} {}", ask.method, ask.path),
             Self::Http(ask) => format!("{} {} with {bytes} bytes", ask.method, ask.path),
             Self::WebSocket(ask) => {
@@ -119,7 +125,7 @@ impl Protocol {
     /// The framing, where there is one.
     pub fn framing(&self) -> Option<Framing> {
         match self {
-            Self::Frames(framing) => Some(*framing),
+            Self::Frames(framing) | Self::Secure(framing) => Some(*framing),
             Self::Http(_) | Self::WebSocket(_) => None,
         }
     }
@@ -130,7 +136,7 @@ impl Protocol {
     /// A sentence with the bound that was passed.
     pub fn check_size(&self, payload_bytes: usize) -> std::result::Result<(), String> {
         match self {
-            Self::Frames(framing) => framing.check_size(payload_bytes),
+            Self::Frames(framing) | Self::Secure(framing) => framing.check_size(payload_bytes),
             Self::Http(ask) => ask.check_size(payload_bytes),
             Self::WebSocket(ask) => ask.check_size(payload_bytes),
         }
@@ -143,7 +149,7 @@ impl Protocol {
     pub fn prepare(&self, at: SocketAddr, payload_bytes: usize, seed: u64) -> Result<Dialogue> {
         self.check_size(payload_bytes).map_err(Error::usage)?;
         Ok(match self {
-            Self::Frames(framing) => {
+            Self::Frames(framing) | Self::Secure(framing) => {
                 Dialogue::Frames(Payload::new(*framing, payload_bytes, seed).map_err(Error::usage)?)
             }
             Self::Http(ask) => {
@@ -160,13 +166,20 @@ impl Protocol {
     /// How `serve` is told to start a server that speaks this: skyring's has a name for each kind.
     pub fn serve(&self, name: &str) -> Vec<OsString> {
         match self {
-            Self::Frames(framing) => {
+            Self::Frames(framing) | Self::Secure(framing) => {
+                let is_ours = name == "skyring" && self.is_secure();
+                let name = if is_ours { "tls" } else { name };
                 [name, "--framing", framing.name()].iter().map(OsString::from).collect()
             }
             Self::Http(_) if name == "skyring" => vec!["http".into()],
             Self::WebSocket(_) if name == "skyring" => vec!["websocket".into()],
             Self::Http(_) | Self::WebSocket(_) => vec![name.into()],
         }
+    }
+
+    /// Whether all of it travels in TLS.
+    pub fn is_secure(&self) -> bool {
+        matches!(self, Self::Secure(_))
     }
 
     /// Whether an open loop may send what is due before the answer of what was sent has come.

@@ -5,6 +5,7 @@
 //! first line of output; the way that bytes go in and out is each one's own. The peers are what
 //! others use for HTTP, WebSocket and TLS, by the feature `peers`.
 
+mod certificate;
 mod epoll;
 mod finder;
 mod long_way;
@@ -50,8 +51,8 @@ pub struct Args {
     /// How the stream is cut into frames; only whole frames are answered.
     #[arg(long, value_enum, default_value_t = Framing::U16)]
     framing: Framing,
-    /// Bytes that one read takes at most, of the epoll and tokio servers [default: 64k] and of
-    /// tungstenite [default: 16k]
+    /// Bytes that one read takes at most, of the epoll, tokio and tokio-rustls servers [default:
+    /// 64k] and of tungstenite [default: 16k]
     #[arg(long, value_parser = parse_buffer, value_name = "BYTES")]
     read_bytes: Option<usize>,
     /// How the epoll server is told of readiness.
@@ -88,6 +89,8 @@ pub enum Server {
     Skyring,
     /// skyring's chat, for `skyring-load chat`: no echo comes from it.
     Chat,
+    /// skyring's echo over TLS.
+    Tls,
     /// skyring's HTTP server: GET /plaintext, POST /echo.
     Http,
     /// skyring's WebSocket server: messages on /echo come back.
@@ -104,6 +107,8 @@ pub enum Server {
     Tungstenite,
     /// A WebSocket echo by fastwebsockets.
     Fastwebsockets,
+    /// A framed echo over TLS by tokio-rustls.
+    TokioRustls,
 }
 
 /// Listens, says where on the first line of stdout, and serves until a signal ends the process.
@@ -115,6 +120,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Server::Skyring => return skyring::echo(args.listen, args.framing, args.way, &args.set),
         Server::Chat => return skyring::chat(args.listen, args.framing, &args.set),
         Server::Http => return skyring::http(args.listen, args.root.clone(), &args.set),
+        Server::Tls => return skyring::tls(args.listen, args.framing, &args.set),
         Server::Websocket => return websocket::run(args.listen, &args.set),
         _ => {}
     }
@@ -126,13 +132,15 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     rustix::net::listen(&listener, BACKLOG).doing("setting the backlog")?;
     announce(args, &listener).doing("printing the address")?;
     let served = match args.server {
-        Server::Skyring | Server::Chat | Server::Http | Server::Websocket => {
+        Server::Skyring | Server::Chat | Server::Tls | Server::Http | Server::Websocket => {
             unreachable!("it opens its listeners itself")
         }
         Server::RawUring => raw_uring::run(listener, args.framing, args.modes),
         Server::Epoll => epoll::run(&listener, args.framing, read_bytes, args.trigger),
         Server::Tokio => tokio::run(listener, args.framing, read_bytes),
-        Server::Hyper | Server::Tungstenite | Server::Fastwebsockets => peer(listener, args)?,
+        Server::Hyper | Server::Tungstenite | Server::Fastwebsockets | Server::TokioRustls => {
+            peer(listener, args)?
+        }
     };
     served.doing(&format!("the server {name}"))?;
     Ok(ExitCode::SUCCESS)
@@ -161,12 +169,14 @@ impl Server {
 
 fn announce(args: &Args, listener: &TcpListener) -> io::Result<()> {
     let how = match args.server {
-        Server::Skyring | Server::Chat | Server::Http | Server::Websocket => {
+        Server::Skyring | Server::Chat | Server::Tls | Server::Http | Server::Websocket => {
             unreachable!("it announces itself")
         }
         Server::RawUring => args.modes.to_string(),
         Server::Epoll => format!("{} triggered, reads of {} B", args.trigger, args.read_bytes()),
-        Server::Tokio | Server::Tungstenite => format!("reads of {} B", args.read_bytes()),
+        Server::Tokio | Server::Tungstenite | Server::TokioRustls => {
+            format!("reads of {} B", args.read_bytes())
+        }
         Server::Hyper => format!("pipeline_flush {}", args.pipeline_flush),
         Server::Fastwebsockets => "tokio".to_owned(),
     };

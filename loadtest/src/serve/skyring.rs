@@ -11,8 +11,10 @@ use serde_json::{Map, Value};
 use skyring::http::{Limits as HttpLimits, Response, Router};
 use skyring::limit::Limit;
 use skyring::servers::chat::Limits;
-use skyring::{Config, Engine, Framing as Wire, Handle, servers};
+use skyring::tls::{self, Pem};
+use skyring::{Agent, Client, Config, Engine, Frame, Framing as Wire, Gate, Handle, servers};
 
+use super::certificate::{self, Pair};
 use super::{PLAINTEXT_WORDS, long_way};
 use crate::error::{Error, Result};
 use crate::framing::{Framing, PAYLOAD_BYTES_MAX};
@@ -47,6 +49,26 @@ pub(super) fn chat(listen: SocketAddr, framing: Framing, set: &[String]) -> Resu
     serve(set, framing.name(), |config| {
         servers::chat::engine(config, &listen.to_string(), wire(framing), limits)
     })
+}
+
+/// The echo server over TLS.
+pub(super) fn tls(listen: SocketAddr, framing: Framing, set: &[String]) -> Result<ExitCode> {
+    let Pair { certificate, key } = certificate::make()?;
+    let tls = tls::Server::builder().certificate(Pem::bytes(certificate), Pem::bytes(key)).build();
+    let tls = tls.map_err(|error| Error::run(error.to_string()))?;
+    let gate = Gate::framed(wire(framing)).tls(&tls).agent(|_client| Echo);
+    serve(set, &format!("{} over TLS", framing.name()), |config| {
+        Engine::new(config).gate(listen.to_string(), gate)
+    })
+}
+
+/// Answers each frame with itself.
+struct Echo;
+
+impl Agent for Echo {
+    async fn frame(&mut self, client: &Client, frame: Frame) -> skyring::Result<()> {
+        client.send(frame)
+    }
 }
 
 /// A few words, what was sent, and files, over HTTP.

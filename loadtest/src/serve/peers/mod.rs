@@ -3,6 +3,7 @@
 
 mod fastwebsockets;
 mod hyper;
+mod rustls;
 mod tungstenite;
 
 use std::io;
@@ -32,6 +33,13 @@ pub(super) fn run(listener: TcpListener, args: &Args) -> io::Result<()> {
                 accept(listener, move |stream| tungstenite::serve(stream, read_bytes)).await
             }
             Server::Fastwebsockets => accept(listener, fastwebsockets::serve).await,
+            Server::TokioRustls => {
+                let (acceptor, framing) = (rustls::acceptor()?, args.framing);
+                let read_bytes = args.read_bytes();
+                let serve =
+                    move |stream| rustls::serve(acceptor.clone(), stream, framing, read_bytes);
+                accept(listener, serve).await
+            }
             _ => unreachable!("no other server is a peer"),
         }
     })
