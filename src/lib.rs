@@ -192,4 +192,7 @@ mod pages {
     #[cfg(feature = "compat")]
     #[doc = include_str!("../docs/HTTP2.md")]
     struct Http2;
+    #[cfg(feature = "servers")]
+    #[doc = include_str!("../docs/TLS.md")]
+    struct Tls;
 }

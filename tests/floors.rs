@@ -68,7 +68,8 @@ const ENVIRONMENT: &[&str] = &["config"];
 const CLOCKS: &[&str] = &["driver"];
 
 /// Modules that the servers may name beside what the crate's root re-exports.
-const PUBLIC: &[&str] = &["prelude", "wire", "net", "json", "limit", "requests", "http", "service"];
+const PUBLIC: &[&str] =
+    &["prelude", "wire", "net", "json", "limit", "requests", "http", "service", "tls", "websocket"];
 
 const LINES_MAX: usize = 500;
 

@@ -29,8 +29,9 @@ machine grants. `skyring doctor` says what the kernel and the limits allow.
 | cores | `auto`, a count as `4`, or a list as `0,2-3`; one core alone is `2-2` |
 | shares | `50%`, or a number of blocks as `128` |
 | networks | addresses and blocks between commas as `10.0.0.0/8,::1`, or `none` |
+| paths | `/etc/skyring/cert.pem`, or `none` |
 
-Letters may be large or small. Fractions are refused: write `1536k`, not `1.5m`. Where a row names
+Letters may be large or small, but in paths. Fractions are refused: write `1536k`, not `1.5m`. Where a row names
 a word for zero, such as `off`, the word and `0` mean the same.
 
 ## Which value wins

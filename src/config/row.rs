@@ -10,7 +10,7 @@ impl Row {
         let word = text.trim().to_ascii_lowercase();
         let value = match self.zero {
             Some(zero) if word == zero => Value::Number(0),
-            _ => self.kind.read(&word).map_err(|reason| self.unreadable(text, reason))?,
+            _ => self.kind.read(text).map_err(|reason| self.unreadable(text, reason))?,
         };
         self.check(&value)?;
         Ok(value)
@@ -26,7 +26,7 @@ impl Row {
             }
             Value::Share(super::Share::Percent(percent)) => *percent <= 100,
             Value::Networks(networks) => networks.len() <= NETWORKS_MAX,
-            Value::Share(_) | Value::Switch(_) | Value::Profile(_) => true,
+            Value::Share(_) | Value::Switch(_) | Value::Path(_) | Value::Profile(_) => true,
         };
         if fits {
             return Ok(());
@@ -73,6 +73,7 @@ impl Row {
             (Kind::Networks, _) => {
                 format!("none, or up to {NETWORKS_MAX} networks as 10.0.0.0/8,::1")
             }
+            (Kind::Path, _) => "none, or the path of a file".into(),
             (Kind::Profile, _) => Profile::ALL.map(Profile::name).join(", "),
             (Kind::Count | Kind::Power | Kind::Bytes | Kind::Time, None) => "any".into(),
         };

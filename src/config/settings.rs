@@ -1,6 +1,8 @@
 //! From what was asked to what the engine runs with: checks between values, and the bounds that
 //! the machine sets.
 
+use std::path::PathBuf;
+
 use super::cores::{Cores, runs};
 use super::error::ConfigError;
 use super::host::Host;
@@ -121,6 +123,17 @@ impl Config {
             connections_max,
             "lower the first",
         )?;
+        let is_set =
+            |knob| !matches!(self.value(knob).0, Value::Path(path) if path.as_os_str().is_empty());
+        for (first, second) in [(tls_cert, tls_key), (tls_key, tls_cert)] {
+            refuse(
+                is_set(first) && !is_set(second),
+                first,
+                "is of no use beside",
+                second,
+                "set both, or none",
+            )?;
+        }
         for (amount, pace) in [(burst, rate), (burst_per_ip, rate_per_ip)] {
             refuse(
                 number(amount) != 0 && number(pace) == 0,
@@ -131,6 +144,15 @@ impl Config {
             )?;
         }
         Ok(())
+    }
+
+    /// The files of `SKYRING_TLS_CERT` and `SKYRING_TLS_KEY`, if both are set.
+    pub fn tls_files(&self) -> Option<(PathBuf, PathBuf)> {
+        let file = |knob| match self.value(knob).0 {
+            Value::Path(path) if !path.as_os_str().is_empty() => Some(path.clone()),
+            _ => None,
+        };
+        Some((file(Knob::tls_cert)?, file(Knob::tls_key)?))
     }
 
     /// Checks everything and yields what the engine runs with on this machine.

@@ -6,6 +6,7 @@
 //! unit, range, a word for zero, the default, and when to change it. Values stand as a user would
 //! write them and go through the same reader.
 
+use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -273,6 +274,20 @@ knobs! {
         Networks: "networks",
         default: "none",
         when: "Set it to the load balancers in front, and to nobody else: who is in it can be anybody.",
+    }
+    /// The certificate that servers show which speak TLS by this knob, as those of the program
+    /// `skyring` do: a file in PEM, with those that vouch for it behind it. Needs
+    /// `SKYRING_TLS_KEY`.
+    tls_cert(impl Into<PathBuf> as PathBuf) -> PathBuf {
+        Path: "path",
+        default: "none",
+        when: "Set it with the key; a server that runs reads both anew on SIGHUP.",
+    }
+    /// The private key of `SKYRING_TLS_CERT`: a file in PEM, not encrypted.
+    tls_key(impl Into<PathBuf> as PathBuf) -> PathBuf {
+        Path: "path",
+        default: "none",
+        when: "Set it with the certificate; let nobody but the server's user read it.",
     }
     /// Connections that wait in the kernel to be accepted, for each listener; at most
     /// `net.core.somaxconn`.

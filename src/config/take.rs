@@ -1,5 +1,6 @@
 //! How the engine's types are made from values that have passed their checks.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::cores::{Cores, REACTORS_MAX};
@@ -36,6 +37,7 @@ takes! {
     u8: Value::Number(n) => u8::try_from(*n).expect("the ranges of prefixes end at 128");
     bool: Value::Switch(on) => *on;
     Duration: Value::Number(n) => Duration::from_nanos(*n);
+    PathBuf: Value::Path(path) => path.clone();
     Profile: Value::Profile(profile) => *profile;
     Vec<Network>: Value::Networks(networks) => networks.clone();
 }

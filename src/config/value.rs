@@ -6,12 +6,14 @@
 //! | bytes | `65536`, `64k`, `64kib`, `1m`, `1g` (1024 each) | the largest unit that divides |
 //! | time | `200us`, `5ms`, `10s`, `2min`, `1h`, `0` | the largest unit that divides |
 //! | networks | `10.0.0.0/8,::1`, `none` | the same |
+//! | path | `/etc/cert.pem`, `none` | the same |
 //! | switch | `on`, `off`, `true`, `false`, `yes`, `no`, `1`, `0` | `on`, `off` |
 //!
-//! Letters may be large or small, spaces around a value are dropped, fractions are refused: one
+//! Letters may be large or small (but in paths), spaces around a value are dropped, fractions are refused: one
 //! way to write an amount less to get wrong.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -37,6 +39,8 @@ pub(crate) enum Kind {
     Share,
     /// Networks, between commas.
     Networks,
+    /// A file.
+    Path,
     /// A set of defaults.
     Profile,
 }
@@ -49,6 +53,8 @@ pub(crate) enum Value {
     Cores(Cores),
     Share(Share),
     Networks(Vec<Network>),
+    /// Empty for none.
+    Path(PathBuf),
     Profile(Profile),
 }
 
@@ -112,6 +118,9 @@ impl Profile {
 impl Kind {
     /// Reads a value; the error says what to write instead.
     pub(crate) fn read(self, text: &str) -> Result<Value, String> {
+        if self == Self::Path {
+            return Ok(Value::Path(path(text.trim())));
+        }
         let text = text.trim().to_ascii_lowercase();
         match self {
             Self::Count | Self::Power => number(&text, COUNT).map(Value::Number),
@@ -121,6 +130,7 @@ impl Kind {
             Self::Cores => text.parse().map(Value::Cores),
             Self::Share => text.parse().map(Value::Share),
             Self::Networks => networks(&text).map(Value::Networks),
+            Self::Path => Ok(Value::Path(path(&text))),
             Self::Profile => text.parse().map(Value::Profile),
         }
     }
@@ -134,10 +144,12 @@ impl Kind {
             Value::Switch(on) => if *on { "on" } else { "off" }.to_owned(),
             Value::Cores(cores) => cores.to_string(),
             Value::Share(share) => share.to_string(),
-            Value::Networks(networks) if networks.is_empty() => NO_NETWORKS.to_owned(),
+            Value::Networks(networks) if networks.is_empty() => NOTHING.to_owned(),
             Value::Networks(networks) => {
                 networks.iter().map(Network::to_string).collect::<Vec<_>>().join(",")
             }
+            Value::Path(path) if path.as_os_str().is_empty() => NOTHING.to_owned(),
+            Value::Path(path) => path.display().to_string(),
             Value::Profile(profile) => profile.to_string(),
         }
     }
@@ -212,13 +224,17 @@ fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
-/// The word for an empty list.
-const NO_NETWORKS: &str = "none";
+/// The word for an empty list, and for no file.
+const NOTHING: &str = "none";
 /// Networks of one list; each connection is compared with them.
 pub(super) const NETWORKS_MAX: usize = 1000;
 
+fn path(text: &str) -> PathBuf {
+    if text.eq_ignore_ascii_case(NOTHING) { PathBuf::new() } else { PathBuf::from(text) }
+}
+
 fn networks(text: &str) -> Result<Vec<Network>, String> {
-    if text.is_empty() || text == NO_NETWORKS {
+    if text.is_empty() || text == NOTHING {
         return Ok(Vec::new());
     }
     let read = |part: &str| part.parse::<Network>().map_err(|error| error.to_string());
@@ -289,6 +305,7 @@ values! {
     Cores => |cores| Self::Cores(cores);
     Share => |share| Self::Share(share);
     Vec<Network> => |networks| Self::Networks(networks);
+    PathBuf => |path| Self::Path(path);
     Profile => |profile| Self::Profile(profile);
     // Nanoseconds in 64 bits last for 584 years; every range ends long before.
     Duration => |span| Self::Number(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX));

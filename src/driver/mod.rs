@@ -30,6 +30,12 @@ pub(crate) enum Driver {
     Sim(Box<sim::Kernel>),
 }
 
+/// The time of day, since 1970-01-01 00:00:00 UTC, where there is no driver to ask: certificates are
+/// looked at before an engine starts.
+pub(crate) fn wall_clock() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
 impl Driver {
     /// Whether its descriptors are the simulation's.
     pub(crate) fn is_simulated(&self) -> bool {
@@ -129,7 +135,7 @@ impl Driver {
     /// The time of day since 1970, for what people read. It may jump: nothing waits by it.
     pub(crate) fn unix_time(&self) -> Duration {
         match self {
-            Driver::Uring(_) => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+            Driver::Uring(_) => wall_clock(),
             Driver::Sim(kernel) => sim::UNIX_START + kernel.now().since_start(),
         }
     }

@@ -38,6 +38,8 @@ impl From<BodyError> for Error {
         // An error must be able to leave its core, and a frame in it is not.
         match error {
             BodyError::Malformed(error) => Error::Other(error.into()),
+            // The peer's doing, and no defect of a handler's.
+            BodyError::Ended | BodyError::Read(_) => Error::Other(RequestError::BodyCut.into()),
             other => Error::Other(other.to_string().into()),
         }
     }

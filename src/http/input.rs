@@ -1,9 +1,13 @@
-//! What a connection has received and nobody has read: cut into heads and bodies. No socket.
+//! What a connection has received and nobody has read: cut into heads and bodies, of requests or of
+//! answers. No socket.
 
 use std::mem;
 
 use crate::memory::frame::Frame;
-use crate::wire::http::{BodyLength, Chunk, Chunked, Head, HeadLimits, RequestError, Step, decode};
+use crate::wire::http::{
+    AnswerError, AnswerHead, AnswerLength, BodyLength, Chunk, Chunked, Head, HeadLimits,
+    RequestError, Step, decode, decode_answer,
+};
 
 /// What was received and is unread.
 #[derive(Default)]
@@ -22,6 +26,8 @@ pub(super) struct Input {
 enum BodyState {
     /// So many bytes are left.
     Left(u64),
+    /// All there will be; of an answer.
+    UntilEnd,
     Chunked(Box<Chunked>),
     /// Where it ends is unknown.
     Broken(RequestError),
@@ -56,8 +62,17 @@ impl Input {
             BodyState::Left(left) => Some(*left),
             BodyState::None => Some(0),
             BodyState::Chunked(chunked) => chunked.is_done().then_some(0),
-            BodyState::Broken(_) => None,
+            BodyState::UntilEnd | BodyState::Broken(_) => None,
         }
+    }
+
+    /// The peer has ended the connection. Whether the body ends by that.
+    pub(super) fn end_body(&mut self) -> bool {
+        let ends = matches!(self.body, BodyState::UntilEnd);
+        if ends {
+            self.body = BodyState::None;
+        }
+        ends
     }
 
     /// Whether the body broke the protocol or a limit.
@@ -78,14 +93,57 @@ impl Input {
         &mut self,
         limits: &HeadLimits,
     ) -> Result<Option<(Head, Frame)>, RequestError> {
+        let cut = self.cut(limits.head_bytes_max, |bytes, scanned| {
+            Ok(match decode(bytes, scanned, limits)? {
+                Step::Head(head) => Some((head.encoded, head)),
+                Step::Partial => None,
+            })
+        })?;
+        if let Some((head, _)) = &cut {
+            self.begin_body(match head.body {
+                BodyLength::Bytes(0) => BodyState::None,
+                BodyLength::Bytes(len) => BodyState::Left(len),
+                BodyLength::Chunked => BodyState::Chunked(Box::default()),
+            });
+        }
+        Ok(cut)
+    }
+
+    /// As [`Input::cut_head`], of an answer; `to_head`: to a request that was HEAD.
+    pub(super) fn cut_answer(
+        &mut self,
+        limits: &HeadLimits,
+        to_head: bool,
+    ) -> Result<Option<(AnswerHead, Frame)>, AnswerError> {
+        let cut = self.cut(limits.head_bytes_max, |bytes, scanned| {
+            let head = decode_answer(bytes, scanned, limits, to_head)?;
+            Ok(head.map(|head| (head.encoded, head)))
+        })?;
+        if let Some((head, _)) = &cut {
+            self.begin_body(match head.body {
+                AnswerLength::Bytes(0) => BodyState::None,
+                AnswerLength::Bytes(len) => BodyState::Left(len),
+                AnswerLength::Chunked => BodyState::Chunked(Box::default()),
+                AnswerLength::UntilEnd => BodyState::UntilEnd,
+            });
+        }
+        Ok(cut)
+    }
+
+    /// Cuts what `decode` finds at the front: so many bytes, and what they mean.
+    #[inline]
+    fn cut<H, E>(
+        &mut self,
+        bytes_max: usize,
+        decode: impl Fn(&[u8], &mut usize) -> Result<Option<(usize, H)>, E>,
+    ) -> Result<Option<(H, Frame)>, E> {
         let input = self;
         let Some(piece) = &input.piece else { return Ok(None) };
         if input.partial.is_empty() {
             let rest = &piece[input.at..];
-            if let Step::Head(head) = decode(rest, &mut input.scanned, limits)? {
-                let bytes = piece.slice(input.at..input.at + head.encoded);
-                input.at += head.encoded;
-                input.begin_body(&head);
+            if let Some((encoded, head)) = decode(rest, &mut input.scanned)? {
+                let bytes = piece.slice(input.at..input.at + encoded);
+                input.at += encoded;
                 return Ok(Some((head, bytes)));
             }
             input.partial.extend_from_slice(rest);
@@ -93,18 +151,17 @@ impl Input {
             return Ok(None);
         }
         // No more than a head may have: what is behind it stays where it is.
-        let room = limits.head_bytes_max.saturating_sub(input.partial.len());
+        let room = bytes_max.saturating_sub(input.partial.len());
         let take = room.min(piece.len() - input.at);
         input.partial.extend_from_slice(&piece[input.at..input.at + take]);
-        let Step::Head(head) = decode(&input.partial, &mut input.scanned, limits)? else {
+        let Some((encoded, head)) = decode(&input.partial, &mut input.scanned)? else {
             input.piece = None;
             return Ok(None);
         };
         // The head ends in this piece, or it would have been whole before.
-        input.at += take - (input.partial.len() - head.encoded);
+        input.at += take - (input.partial.len() - encoded);
         let mut bytes = mem::take(&mut input.partial);
-        bytes.truncate(head.encoded);
-        input.begin_body(&head);
+        bytes.truncate(encoded);
         Ok(Some((head, Frame::from(bytes))))
     }
 
@@ -113,17 +170,18 @@ impl Input {
         !b"\r\n".starts_with(&self.partial)
     }
 
-    fn begin_body(&mut self, head: &Head) {
+    fn begin_body(&mut self, body: BodyState) {
         self.scanned = 0;
         self.body_bytes = 0;
-        self.body = match head.body {
-            BodyLength::Bytes(0) => BodyState::None,
-            BodyLength::Bytes(len) => BodyState::Left(len),
-            BodyLength::Chunked => BodyState::Chunked(Box::default()),
-        };
+        self.body = body;
         if self.piece.as_ref().is_some_and(|piece| piece.len() == self.at) {
             self.piece = None;
         }
+    }
+
+    /// Whether nothing is left of what was received.
+    pub(super) fn is_empty(&self) -> bool {
+        self.piece.is_none() && self.partial.is_empty()
     }
 
     /// The next piece of the body of what was received; at most `bytes_max` bytes in all.
@@ -139,6 +197,9 @@ impl Input {
                     let used = usize::try_from(*left).unwrap_or(usize::MAX).min(there);
                     *left -= used as u64;
                     (used, true)
+                }
+                BodyState::UntilEnd => {
+                    (self.piece.as_ref().map_or(0, |piece| piece.len() - self.at), true)
                 }
                 BodyState::Chunked(chunked) => {
                     let piece = self.piece.as_ref().expect("looked at above");

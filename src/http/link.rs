@@ -19,6 +19,7 @@ use std::time::Duration;
 use super::error::BodyError;
 use super::input::{Cut, Input};
 use super::limits::Limits;
+use super::sink::Sink;
 use crate::clock::Now;
 use crate::error::SendError;
 use crate::memory::chain::Payload;
@@ -355,6 +356,32 @@ impl Link {
     pub(super) fn poll_sent(self: &Rc<Self>, cx: &Context<'_>) -> Poll<Result<(), FlushError>> {
         let _ = self.send(); // why it failed, the flush knows
         self.stream.poll_flushed(cx)
+    }
+}
+
+impl Sink for Link {
+    fn write_encoding(&self, bytes: &[u8]) {
+        self.write_head(|out| out.extend_from_slice(bytes));
+    }
+
+    fn write(&self, piece: Payload<'_>) -> Result<(), SendError> {
+        Link::write(self, piece)
+    }
+
+    fn is_behind(&self) -> bool {
+        Link::is_behind(self)
+    }
+
+    fn begin_wait(self: Rc<Self>) {
+        self.allow(self.limits.write_time);
+    }
+
+    fn poll_sent(self: Rc<Self>, cx: &mut Context<'_>) -> Poll<Result<(), FlushError>> {
+        Link::poll_sent(&self, cx)
+    }
+
+    fn end_wait(self: Rc<Self>) {
+        self.work_on();
     }
 }
 

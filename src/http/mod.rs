@@ -1,4 +1,4 @@
-//! HTTP/1.1 servers.
+//! HTTP/1.1 servers and clients.
 //!
 //! A page and an API that takes JSON:
 //!
@@ -39,6 +39,7 @@
 //! received. Peers are bounded by [`Limits`]: in time, too.
 
 mod body;
+mod client;
 mod error;
 mod files;
 #[cfg(feature = "gzip")]
@@ -57,10 +58,15 @@ mod router;
 mod routes;
 mod server;
 mod session;
+mod sink;
 mod site;
 mod upgrade;
 
 pub use self::body::Body;
+pub use self::client::{
+    Client, ClientBody, ClientError, ClientLimits, ClientRequest, ClientResponse, RedirectError,
+    Wait,
+};
 pub use self::error::{BadField, BodyError};
 pub use self::limits::Limits;
 pub use self::outgoing::Outgoing;
@@ -69,4 +75,6 @@ pub use self::request::Request;
 pub use self::response::Response;
 pub use self::router::Router;
 pub use self::upgrade::Upgraded;
-pub use crate::wire::http::{Fields, HeadLimits, RequestError, Version, parse_date, write_date};
+pub use crate::wire::http::{
+    AnswerError, Fields, HeadLimits, RequestError, Url, UrlError, Version, parse_date, write_date,
+};

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 
 use super::error::BadField;
-use super::link::Link;
+use super::sink::Sink;
 use crate::error::{Error, Result};
 use crate::memory::chain::Payload;
 use crate::wire::http::{chunk_head, is_field_name, is_field_value};
@@ -13,9 +13,10 @@ use crate::wire::http::{chunk_head, is_field_name, is_field_value};
 /// Trailer fields that a body may have, in bytes.
 const TRAILERS_BYTES_MAX: usize = 4 * 1024;
 
-/// Where the body of [`Response::stream`](super::Response::stream) goes.
+/// Where the body of [`Response::stream`](super::Response::stream) goes, or of
+/// [`ClientRequest::stream`](super::ClientRequest::stream).
 pub struct Outgoing {
-    link: Rc<Link>,
+    sink: Rc<dyn Sink>,
     mode: Mode,
     trailers: Vec<u8>,
 }
@@ -33,12 +34,12 @@ pub(super) enum Mode {
 }
 
 impl Outgoing {
-    pub(super) fn new(link: Rc<Link>, mode: Mode) -> Outgoing {
-        Outgoing { link, mode, trailers: Vec::new() }
+    pub(super) fn new(sink: Rc<dyn Sink>, mode: Mode) -> Outgoing {
+        Outgoing { sink, mode, trailers: Vec::new() }
     }
 
     /// Writes a piece of the body. Waits while the peer lags, at the latest until
-    /// [`Limits::write_time`](super::Limits::write_time) is over.
+    /// [`Limits::write_time`](super::Limits::write_time) is over, or that of a client's limits.
     ///
     /// # Errors
     /// The connection broke, or more is written than [`Response::length`](super::Response::length)
@@ -53,17 +54,17 @@ impl Outgoing {
             Mode::Length(left) => {
                 let more = left.checked_sub(len as u64);
                 *left = more.ok_or("more is written than the length that was told")?;
-                self.link.write(piece)?;
+                self.sink.write(piece)?;
             }
             Mode::Chunked => {
                 let (head, head_len) = chunk_head(len);
-                self.link.write_head(|out| out.extend_from_slice(&head[..head_len]));
-                self.link.write(piece)?;
-                self.link.write_head(|out| out.extend_from_slice(b"\r\n"));
+                self.sink.write_encoding(&head[..head_len]);
+                self.sink.write(piece)?;
+                self.sink.write_encoding(b"\r\n");
             }
-            Mode::Close | Mode::Silent => self.link.write(piece)?,
+            Mode::Close | Mode::Silent => self.sink.write(piece)?,
         }
-        if self.link.is_behind() {
+        if self.sink.is_behind() {
             self.flush().await?;
         }
         Ok(())
@@ -75,9 +76,9 @@ impl Outgoing {
     /// # Errors
     /// The connection broke.
     pub async fn flush(&mut self) -> Result<()> {
-        self.link.allow(self.link.limits.write_time);
-        let sent = poll_fn(|cx| self.link.poll_sent(cx)).await;
-        self.link.work_on();
+        self.sink.clone().begin_wait();
+        let sent = poll_fn(|cx| self.sink.clone().poll_sent(cx)).await;
+        self.sink.clone().end_wait();
         Ok(sent?)
     }
 
@@ -103,11 +104,11 @@ impl Outgoing {
     /// Writes the end. Whether the body is whole.
     pub(super) fn end(self) -> bool {
         match self.mode {
-            Mode::Chunked => self.link.write_head(|out| {
-                out.extend_from_slice(b"0\r\n");
-                out.extend_from_slice(&self.trailers);
-                out.extend_from_slice(b"\r\n");
-            }),
+            Mode::Chunked => {
+                self.sink.write_encoding(b"0\r\n");
+                self.sink.write_encoding(&self.trailers);
+                self.sink.write_encoding(b"\r\n");
+            }
             Mode::Length(left) => return left == 0,
             Mode::Close | Mode::Silent => {}
         }

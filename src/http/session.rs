@@ -173,11 +173,14 @@ async fn respond(
     is_head: bool,
     answered: Answered,
 ) -> bool {
-    link.skip_body();
+    let Answered { mut response, closes } = answered;
+    // What writes a body may read the request's meanwhile.
+    if !matches!(response.content, Content::Stream(..)) {
+        link.skip_body();
+    }
     if link.is_broken() {
         link.reactor.metrics.http_refused.add(1);
     }
-    let Answered { mut response, closes } = answered;
     if matches!(response.content, Content::Upgrade(_)) && !head.upgrade {
         response = said(426, "Ask for the upgrade that is served here.");
     }

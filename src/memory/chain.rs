@@ -252,6 +252,11 @@ impl Chain {
         }
     }
 
+    /// Whether it is empty and has no room for anything.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.pieces.capacity() == 0
+    }
+
     /// Whether the empty chain is worth keeping for the next bytes: its room is small.
     pub(crate) fn is_compact(&self) -> bool {
         self.pieces.capacity() <= COMPACT_PIECES

@@ -6,6 +6,7 @@
 //!                                └ refused, cut, or late: an alert if there is one, closed, counted
 //! ```
 //! What was received behind the handshake goes along, opened: it is its owner's.
+#![cfg_attr(not(feature = "tls"), allow(dead_code, reason = "TLS is the only filter there is"))]
 
 use std::cell::{Cell, RefCell};
 use std::error::Error;

@@ -214,10 +214,19 @@ impl Output {
     }
 
     /// The chain to send now: what a send has left, which was sealed before, then `sealed`, which
-    /// was `plain` bytes. What sealing has added waits like all else.
-    pub(crate) fn next_sealed(&mut self, mut sealed: Chain, plain: usize) -> Option<Chain> {
+    /// was `plain` bytes. What sealing has added waits like all else. `room`: an empty chain for the
+    /// next writes.
+    pub(crate) fn next_sealed(
+        &mut self,
+        mut sealed: Chain,
+        room: Chain,
+        plain: usize,
+    ) -> Option<Chain> {
         debug_assert!(!self.in_flight, "one send in flight");
         self.bytes = self.bytes + sealed.len() - plain;
+        if self.high.is_bare() && room.is_compact() {
+            self.high = room;
+        }
         if let Some(mut rest) = self.rest.take() {
             rest.append(&mut sealed);
             sealed = *rest;
@@ -269,7 +278,7 @@ impl Output {
                 }
                 None => self.rest = Some(Box::new(chain)),
             }
-        } else if self.high.is_empty() && chain.is_compact() {
+        } else if self.high.is_bare() && chain.is_compact() {
             // Keeps the empty chain's room for the next write.
             self.high = chain;
         }

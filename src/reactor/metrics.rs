@@ -174,6 +174,8 @@ metrics! {
     http_requests,
     /// Requests of HTTP that broke the protocol or a limit; the connection has closed.
     http_refused,
+    /// Messages of WebSockets that were whole.
+    websocket_messages,
     /// WebSockets whose peer broke the protocol or a limit; it was told why.
     websocket_failed,
     /// WebSockets given up because their peer did not answer a ping, or a Close, in time.

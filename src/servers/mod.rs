@@ -4,3 +4,4 @@ pub mod accounts;
 pub mod agent;
 pub mod chat;
 pub mod echo;
+pub mod web;

@@ -34,6 +34,12 @@ impl<S: Service> Context<S> {
         Context { port }
     }
 
+    /// The same service by its messages alone.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn for_messages<T: Service<Message = S::Message>>(&self) -> Context<T> {
+        Context { port: self.port.clone() }
+    }
+
     #[inline]
     pub(super) fn port(&self) -> &Rc<Port<S::Message>> {
         &self.port

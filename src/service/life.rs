@@ -162,10 +162,18 @@ fn serve<S: Service>(service: &mut S, cx: &Context<S>) -> impl Future<Output = R
                 if cx.is_stopping() {
                     break;
                 }
-                let Some(message) = cx.port().next().await else { break };
+                let next =
+                    poll_fn(|task| cx.port().poll_next(|| S::OWNS && service.poll_own(task)));
+                let Some(message) = next.await else { break };
                 if let Err(error) = service.handle(message, cx).await {
                     return failed(error);
                 }
+            }
+            if S::OWNS && cx.port().take_own() {
+                if let Err(error) = service.own(cx).await {
+                    return failed(error);
+                }
+                continue;
             }
             let Some(client) = cx.port().pop_batch() else {
                 match hear(service, cx).await {

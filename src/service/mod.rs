@@ -280,6 +280,24 @@ pub trait Service: Sized + 'static {
         drop(undelivered);
     }
 
+    /// Whether it waits for something of its own beside messages and clients.
+    #[doc(hidden)]
+    const OWNS: bool = false;
+
+    /// Whether something of its own is there to be handled; if not, the task is woken when it is.
+    #[doc(hidden)]
+    fn poll_own(&mut self, task: &mut std::task::Context<'_>) -> bool {
+        let _ = task;
+        false
+    }
+
+    /// Handles what [`Service::poll_own`] has found.
+    #[doc(hidden)]
+    fn own(&mut self, cx: &Context<Self>) -> impl Future<Output = Result<()>> {
+        let _ = cx;
+        ready(Ok(()))
+    }
+
     /// What the log calls it.
     #[doc(hidden)]
     fn kind() -> &'static str {

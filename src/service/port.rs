@@ -48,6 +48,9 @@ pub(super) struct Port<M: 'static> {
     lanes: Cell<u8>,
     /// The last event was a client's.
     client_was_last: Cell<bool>,
+    /// What the service waits for beside comes before the next message; it has something.
+    own_is_next: Cell<bool>,
+    own_found: Cell<bool>,
     /// 2 to this power messages may wait before the next warning.
     warn_at: Cell<u8>,
     supervised: Cell<bool>,
@@ -121,6 +124,8 @@ impl<M: 'static> Port<M> {
             clients: Cell::new(None),
             lanes: Cell::new(0),
             client_was_last: Cell::new(false),
+            own_is_next: Cell::new(true),
+            own_found: Cell::new(false),
             warn_at: Cell::new(OVERLOAD_FIRST),
             supervised: Cell::new(false),
             stopping: Cell::new(false),
@@ -255,30 +260,47 @@ impl<M: 'static> Port<M> {
 
     /// The next message; only the service's own task asks. None: something else comes first. Ask
     /// [`Port::pop_batch`], then [`Port::pop_client`], then [`Port::pop_news`].
+    ///
+    /// `own` looks for what the service waits for beside; it and messages come in turn. When it has
+    /// found something that is said by [`Port::take_own`].
     #[inline]
-    pub(super) async fn next(&self) -> Option<M> {
-        std::future::poll_fn(|_| {
-            // One that was killed by its own handler goes no further.
-            if self.mailbox.is_closed() || !self.mailbox.try_spend() {
-                return Poll::Pending;
+    pub(super) fn poll_next(&self, mut own: impl FnMut() -> bool) -> Poll<Option<M>> {
+        // One that was killed by its own handler goes no further.
+        if self.mailbox.is_closed() || !self.mailbox.try_spend() {
+            return Poll::Pending;
+        }
+        if self.lanes.get() != 0
+            && let Some(event) = self.pop_lanes()
+        {
+            return Poll::Ready(event);
+        }
+        let mut find_own = || {
+            let found = own();
+            self.own_found.set(found);
+            found
+        };
+        let owns_turn = self.own_is_next.replace(true);
+        if owns_turn && find_own() {
+            self.own_is_next.set(false);
+            return Poll::Ready(None);
+        }
+        match self.mailbox.pop() {
+            Some(message) => {
+                self.reactor().metrics.messages.add(1);
+                Poll::Ready(Some(message))
             }
-            if self.lanes.get() != 0
-                && let Some(event) = self.pop_lanes()
-            {
-                return Poll::Ready(event);
+            None if !owns_turn && find_own() => Poll::Ready(None),
+            None => {
+                self.rest();
+                Poll::Pending
             }
-            match self.mailbox.pop() {
-                Some(message) => {
-                    self.reactor().metrics.messages.add(1);
-                    Poll::Ready(Some(message))
-                }
-                None => {
-                    self.rest();
-                    Poll::Pending
-                }
-            }
-        })
-        .await
+        }
+    }
+
+    /// Whether [`Port::poll_next`] has found something of the service's own.
+    #[inline]
+    pub(super) fn take_own(&self) -> bool {
+        self.own_found.replace(false)
     }
 
     /// The next event that is no message: the control lane first, then clients and messages in

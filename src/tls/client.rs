@@ -13,7 +13,7 @@ use super::negotiated::Version;
 use super::pem::{Pair, Pem};
 use super::server::versions;
 use super::shake::{Asking, Shaking};
-use crate::net::handshake;
+use crate::net::handshake::{self, Handshake};
 use crate::net::{Endpoint, TcpStream};
 use crate::reactor::Reactor;
 use crate::reactor::blocking::blocking;
@@ -91,17 +91,18 @@ impl Client {
     /// # Panics
     /// When polled outside of a reactor.
     pub async fn wrap(&self, stream: TcpStream, host: &str) -> Result<TcpStream, TlsConnectError> {
-        let host = host.trim_end_matches('.').to_owned();
-        let bad_host = || TlsConnectError::BadHost(host.clone());
-        let name = ServerName::try_from(host.clone()).map_err(|_| bad_host())?;
         let config = self.config().await.map_err(TlsConnectError::NoRoots)?;
-        let failed = |error| TlsConnectError::Handshake { host: host.clone(), error };
-        let max_fragment = config.max_fragment_size;
-        let connection = UnbufferedClientConnection::new(config, name)
-            .map_err(|error| failed(HandshakeError::of(error)))?;
-        let handshake = Box::new(Shaking::new(Asking::new(connection, host.clone()), max_fragment));
+        let handshake = begin(config, host)?;
         let limit = Reactor::current().settings.connect_timeout;
-        handshake::encrypt(stream, handshake, limit).await.map_err(|failure| failed(failure.into()))
+        handshake::encrypt(stream, handshake, limit).await.map_err(|failure| {
+            TlsConnectError::Handshake { host: host.to_owned(), error: failure.into() }
+        })
+    }
+
+    /// Its configuration, where no file is to be read for it.
+    #[cfg(test)]
+    pub(super) fn made(&self) -> Option<Arc<ClientConfig>> {
+        self.0.config.get().cloned()
     }
 
     async fn config(&self) -> Result<Arc<ClientConfig>, SetupError> {
@@ -133,6 +134,7 @@ pub struct ClientBuilder {
     pair: Option<Pair>,
     alpn: Vec<Vec<u8>>,
     oldest: Version,
+    newest: Version,
     resumes: bool,
 }
 
@@ -143,6 +145,7 @@ impl Default for ClientBuilder {
             pair: None,
             alpn: Vec::new(),
             oldest: Version::Tls12,
+            newest: Version::Tls13,
             resumes: true,
         }
     }
@@ -181,6 +184,12 @@ impl ClientBuilder {
         self
     }
 
+    /// The newest version that is spoken; 1.3 without this.
+    pub fn newest(mut self, version: Version) -> ClientBuilder {
+        self.newest = version;
+        self
+    }
+
     /// Whether sessions are remembered and resumed; they are without this, the last 256 of them.
     pub fn resumption(mut self, on: bool) -> ClientBuilder {
         self.resumes = on;
@@ -211,7 +220,7 @@ impl ClientBuilder {
         let refused = |error: rustls::Error| SetupError::Refused(error.to_string());
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone())
-            .with_protocol_versions(versions(self.oldest))
+            .with_protocol_versions(versions(self.oldest, self.newest))
             .map_err(refused)?
             .with_root_certificates(roots);
         let mut config = match &self.pair {
@@ -233,6 +242,22 @@ impl fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("tls::ClientBuilder").finish_non_exhaustive()
     }
+}
+
+/// The handshake with a server that is to be `host`.
+pub(super) fn begin(
+    config: Arc<ClientConfig>,
+    host: &str,
+) -> Result<Box<dyn Handshake>, TlsConnectError> {
+    let bare = host.trim_end_matches('.').to_owned();
+    let Ok(name) = ServerName::try_from(bare.clone()) else {
+        return Err(TlsConnectError::BadHost(host.to_owned()));
+    };
+    let max_fragment = config.max_fragment_size;
+    let connection = UnbufferedClientConnection::new(config, name).map_err(|error| {
+        TlsConnectError::Handshake { host: host.to_owned(), error: HandshakeError::of(error) }
+    })?;
+    Ok(Box::new(Shaking::new(Asking::new(connection, bare), max_fragment)))
 }
 
 /// Fits a configuration to this engine: its records are taken from rustls when the handshake is done,

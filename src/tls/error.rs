@@ -277,6 +277,8 @@ pub enum SetupError {
     },
     /// No certificate was given.
     NoCertificate,
+    /// `SKYRING_TLS_CERT` and `SKYRING_TLS_KEY` are not set.
+    NoFiles,
     /// This machine has no certificates to trust.
     NoRoots(String),
     /// rustls does not take what was chosen.
@@ -298,6 +300,10 @@ impl fmt::Display for SetupError {
             SetupError::NoCertificate => {
                 f.write_str("a TLS server needs a certificate: give it one by `certificate`")
             }
+            SetupError::NoFiles => f.write_str(
+                "TLS needs a certificate and its key: set SKYRING_TLS_CERT and SKYRING_TLS_KEY to \
+                 files in PEM",
+            ),
             SetupError::NoRoots(why) => write!(
                 f,
                 "this machine has no certificates to trust ({why}); install ca-certificates, or \

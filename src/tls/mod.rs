@@ -61,6 +61,10 @@ mod pem;
 mod record;
 mod server;
 mod shake;
+mod validity;
+
+#[cfg(test)]
+mod tests;
 
 pub use self::client::{Client, ClientBuilder};
 pub use self::error::{HandshakeError, SetupError, TlsConnectError};

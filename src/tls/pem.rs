@@ -10,6 +10,8 @@ use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, RootCertStore};
 
 use super::error::SetupError;
+use super::validity::complaint;
+use crate::driver::wall_clock;
 
 /// Certificates or a key in PEM: a file by its path, or its bytes.
 #[derive(Clone)]
@@ -148,6 +150,7 @@ impl Pair {
         let pair = CertifiedKey::new(certificates, key);
         match pair.keys_match() {
             Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {
+                self.warn_of_date(&pair);
                 Ok(Arc::new(pair))
             }
             Err(rustls::Error::InconsistentKeys(_)) => Err(SetupError::KeyMismatch {
@@ -155,6 +158,15 @@ impl Pair {
                 key: self.key.name(),
             }),
             Err(error) => Err(self.certificate.unusable(format!("the first certificate: {error}"))),
+        }
+    }
+
+    /// A certificate out of its time is shown all the same: its owner may know what he does.
+    fn warn_of_date(&self, pair: &CertifiedKey) {
+        let complaint = pair.cert.first().and_then(|der| complaint(der, wall_clock()));
+        if let Some(complaint) = complaint {
+            let certificate = self.certificate.name();
+            tracing::warn!(certificate, "the certificate is out of its time, or soon: {complaint}");
         }
     }
 }

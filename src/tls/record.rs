@@ -37,6 +37,9 @@ const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// to stop: they cost us, and it has no use for them.
 const IDLE_RECORDS_MAX: u8 = 32;
 
+/// A turn's output of so many pieces is listed without an allocation.
+const PIECES_IN_PLACE: usize = 8;
+
 const NEW_SESSION_TICKET: u8 = 4;
 const KEY_UPDATE: u8 = 24;
 
@@ -298,15 +301,16 @@ impl Filter for Records {
         if len == 0 || self.has_ended {
             return Ok(());
         }
-        let (one, many): ([&[u8]; 1], Vec<&[u8]>);
-        let chunks = if plain.pieces() == 1 {
-            one = [plain.slices().next().unwrap_or_default()];
-            OutboundChunks::new(&one)
+        let (mut few, many): ([&[u8]; PIECES_IN_PLACE], Vec<&[u8]>);
+        let pieces = if plain.pieces() <= PIECES_IN_PLACE {
+            few = [&[]; PIECES_IN_PLACE];
+            few.iter_mut().zip(plain.slices()).for_each(|(place, piece)| *place = piece);
+            &few[..plain.pieces()]
         } else {
             many = plain.slices().collect();
-            OutboundChunks::new(&many)
+            &many
         };
-        let mut rest = chunks;
+        let mut rest = OutboundChunks::new(pieces);
         while !rest.is_empty() {
             let (part, behind) = rest.split_at(self.plain_bytes_max);
             if self.sent >= self.sent_max {

@@ -17,6 +17,7 @@ use super::error::{HandshakeError, SetupError};
 use super::negotiated::Version;
 use super::pem::{Pair, Pem};
 use super::shake::{Serving, Shaking, note_server_name};
+use crate::config::Config;
 use crate::net::TcpStream;
 use crate::net::handshake::{self, Greet, Handshake, Refused, handshake_limit};
 
@@ -56,6 +57,15 @@ impl Server {
         key: impl Into<Pem>,
     ) -> Result<Server, SetupError> {
         Server::builder().certificate(certificate, key).build()
+    }
+
+    /// Of the files that `SKYRING_TLS_CERT` and `SKYRING_TLS_KEY` name.
+    ///
+    /// # Errors
+    /// [`SetupError::NoFiles`] when they are not set, and as [`Server::from_pem_files`].
+    pub fn from_config(config: &Config) -> Result<Server, SetupError> {
+        let (certificate, key) = config.tls_files().ok_or(SetupError::NoFiles)?;
+        Server::from_pem_files(certificate, key)
     }
 
     /// Of several certificates, for clients with certificates, or with other choices.
@@ -175,6 +185,7 @@ pub struct ServerBuilder {
     clients: Clients,
     alpn: Vec<Vec<u8>>,
     oldest: Version,
+    newest: Version,
     resumes: bool,
 }
 
@@ -185,6 +196,7 @@ impl Default for ServerBuilder {
             clients: Clients::Unasked,
             alpn: Vec::new(),
             oldest: Version::Tls12,
+            newest: Version::Tls13,
             resumes: true,
         }
     }
@@ -231,6 +243,12 @@ impl ServerBuilder {
         self
     }
 
+    /// The newest version that is spoken; 1.3 without this.
+    pub fn newest(mut self, version: Version) -> ServerBuilder {
+        self.newest = version;
+        self
+    }
+
     /// Whether clients may resume a session, by tickets that only this server reads, for up to 12
     /// hours; they may without this. The key of the tickets is new every 6 hours.
     pub fn resumption(mut self, on: bool) -> ServerBuilder {
@@ -256,7 +274,7 @@ impl ServerBuilder {
         let keys = self.pairs.iter().map(|pair| pair.load(&provider));
         let chooser = Chooser { keys: keys.collect::<Result<_, _>>()? };
         let builder = ServerConfig::builder_with_provider(provider.clone())
-            .with_protocol_versions(versions(self.oldest))
+            .with_protocol_versions(versions(self.oldest, self.newest))
             .map_err(refused)?;
         let builder = match self.verifier(provider)? {
             Some(verifier) => builder.with_client_cert_verifier(verifier),
@@ -299,12 +317,16 @@ impl fmt::Debug for ServerBuilder {
     }
 }
 
-pub(super) fn versions(oldest: Version) -> &'static [&'static rustls::SupportedProtocolVersion] {
-    static TLS13: [&rustls::SupportedProtocolVersion; 1] = [&rustls::version::TLS13];
-    match oldest {
-        Version::Tls12 => rustls::ALL_VERSIONS,
-        Version::Tls13 => &TLS13,
-    }
+/// The versions between these; an empty list, which rustls refuses, when there is none.
+pub(super) fn versions(
+    oldest: Version,
+    newest: Version,
+) -> &'static [&'static rustls::SupportedProtocolVersion] {
+    static BOTH: [&rustls::SupportedProtocolVersion; 2] =
+        [&rustls::version::TLS12, &rustls::version::TLS13];
+    let from = usize::from(oldest == Version::Tls13);
+    let to = 1 + usize::from(newest == Version::Tls13);
+    BOTH.get(from..to).unwrap_or_default()
 }
 
 /// Fits a configuration to this engine: its records are taken from rustls when the handshake is done,

@@ -128,10 +128,14 @@ impl<S: Side> Shaking<S> {
         Ok(Step::Done { filter, rest: mem::take(&mut self.inbox), is_resumed })
     }
 
-    /// The words that rustls has for a peer after an error.
+    /// The words that rustls has for a peer after an error. As long as it has some it looks at
+    /// nothing else, which it must not do again.
     fn last_words(&mut self, reply: &mut Vec<u8>) {
-        self.fed = 0;
-        while let Ok(Wants::Nothing) = self.step(reply) {}
+        while self.side.as_ref().is_some_and(|side| side.state().wants_write()) {
+            if self.step(reply).is_err() {
+                return;
+            }
+        }
     }
 }
 

@@ -114,11 +114,14 @@ pub(super) enum Kind<'a> {
 }
 
 impl<'a> Outgoing<'a> {
-    fn text(payload: impl Into<Payload<'a>>) -> Self {
+    /// A text of bytes that are UTF-8: a value that was encoded as JSON, say. They are not looked
+    /// at; a peer closes when they are none.
+    pub fn text(payload: impl Into<Payload<'a>>) -> Self {
         Outgoing(Kind::Plain(OpCode::Text, payload.into()))
     }
 
-    fn binary(payload: impl Into<Payload<'a>>) -> Self {
+    /// Bytes, of a text too.
+    pub fn binary(payload: impl Into<Payload<'a>>) -> Self {
         Outgoing(Kind::Plain(OpCode::Binary, payload.into()))
     }
 }

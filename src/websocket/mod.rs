@@ -35,6 +35,7 @@ mod connect;
 #[cfg(feature = "deflate")]
 mod deflate;
 mod error;
+mod handler;
 mod input;
 mod keepalive;
 mod limits;
@@ -42,6 +43,7 @@ mod message;
 mod options;
 mod prepared;
 mod sending;
+mod serve;
 mod socket;
 mod upgrade;
 mod url;
@@ -50,10 +52,12 @@ pub use self::connect::{Connect, connect};
 #[cfg(feature = "deflate")]
 pub use self::deflate::Deflate;
 pub use self::error::{OpenError, SocketError};
+pub use self::handler::{Handler, Socket};
 pub use self::limits::Limits;
 pub use self::message::{Message, Outgoing, Text};
 pub use self::options::Options;
 pub use self::prepared::Prepared;
+pub use self::serve::serve;
 pub use self::socket::WebSocket;
 pub use self::upgrade::upgrade;
 pub use crate::wire::websocket::{Close, ProtocolError};

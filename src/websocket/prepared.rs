@@ -1,10 +1,13 @@
-//! A message that goes to many: encoded once.
+//! A message that goes to many: encoded once on each core.
+//!
+//! ```text
+//!   Prepared ─▶ core 0: plain ─▶ its bytes are shared by all sockets of the core that take it so
+//!           │          └ for each window that was agreed on: compressed, likewise
+//!           └─▶ core 1: ...          no core touches what another one counts
+//! ```
 
-use std::cell::OnceCell;
-#[cfg(feature = "deflate")]
-use std::cell::RefCell;
 use std::fmt;
-use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
@@ -15,8 +18,16 @@ use crate::memory::chain::Payload;
 use crate::reactor::Reactor;
 use crate::wire::websocket::{FrameHead, OpCode};
 
-/// A message for many sockets of a core, encoded when it first goes out; from then on all of them
-/// share its bytes. A clone is another handle to the same.
+/// Sizes of windows: 9 to 15 bits.
+#[cfg(feature = "deflate")]
+const WINDOWS: usize = 7;
+
+/// A message for many sockets. A core encodes it when it first sends it there, and from then on all
+/// its sockets share the bytes; compressed ones too, if the server forgets
+/// ([`Deflate::forgetful`](super::Deflate::forgetful)).
+///
+/// It may be sent to other cores, as the value of a [`Group`](crate::service::Group), say. A clone is
+/// another handle to the same.
 ///
 /// ```
 /// use skyring::websocket::{Prepared, WebSocket};
@@ -29,21 +40,30 @@ use crate::wire::websocket::{FrameHead, OpCode};
 /// }
 /// ```
 #[derive(Clone)]
-pub struct Prepared(Rc<Inner>);
+pub struct Prepared(Arc<Inner>);
 
 struct Inner {
     opcode: OpCode,
     payload: Bytes,
-    /// Head and payload, as a server sends them.
-    plain: OnceCell<Bytes>,
-    /// The same compressed, for each way that was agreed on: few, since a server has one way of its
-    /// own and windows have seven sizes.
+    /// By core.
+    encoded: Box<[OnceLock<Box<Encoded>>]>,
+}
+
+/// Heads and payload on one core, as a server sends them.
+#[derive(Default)]
+struct Encoded {
+    plain: OnceLock<Bytes>,
+    /// By the bits of the window, from 9 on. A window's level is that of whoever asked first, which
+    /// any peer can read.
     #[cfg(feature = "deflate")]
-    compressed: RefCell<Vec<(Style, Bytes)>>,
+    compressed: [OnceLock<Bytes>; WINDOWS],
 }
 
 impl Prepared {
     /// Takes what [`WebSocket::send`](super::WebSocket::send) takes.
+    ///
+    /// # Panics
+    /// Outside of a reactor.
     pub fn new<'a>(message: impl Into<Outgoing<'a>>) -> Prepared {
         let (opcode, payload) = match message.into().0 {
             Kind::Prepared(prepared) => return prepared.clone(),
@@ -54,44 +74,58 @@ impl Prepared {
             Payload::Bytes(bytes) => bytes,
             Payload::Slice(slice) => Bytes::copy_from_slice(slice),
         };
-        Prepared(Rc::new(Inner {
-            opcode,
-            payload,
-            plain: OnceCell::new(),
-            #[cfg(feature = "deflate")]
-            compressed: RefCell::default(),
-        }))
+        let cores = Reactor::current().settings.cores.len();
+        let encoded = (0..cores).map(|_| OnceLock::new()).collect();
+        Prepared(Arc::new(Inner { opcode, payload, encoded }))
+    }
+
+    /// The message without its head.
+    pub fn payload(&self) -> &Bytes {
+        &self.0.payload
     }
 
     pub(super) fn opcode(&self) -> OpCode {
         self.0.opcode
     }
 
-    pub(super) fn payload(&self) -> &Bytes {
-        &self.0.payload
-    }
-
-    /// Head and payload, not compressed, as a server sends them.
-    pub(super) fn plain(&self, reactor: &Reactor) -> Bytes {
+    /// Gives `send` what was encoded on this core, by `encode` if it was not.
+    fn with<R>(
+        &self,
+        reactor: &Reactor,
+        place: impl Fn(&Encoded) -> &OnceLock<Bytes>,
+        encode: impl Fn() -> Bytes,
+        send: impl FnOnce(Bytes) -> R,
+    ) -> R {
         let encode = || {
             reactor.metrics.websocket_encodings.add(1);
-            encode(self.0.opcode, false, &self.0.payload)
+            encode()
         };
-        self.0.plain.get_or_init(encode).clone()
+        // One of an engine with more cores than its maker's.
+        let Some(core) = self.0.encoded.get(reactor.index) else { return send(encode()) };
+        let core = core.get_or_init(Box::default);
+        send(place(core).get_or_init(encode).clone())
     }
 
-    /// Head and payload, compressed without regard to what was sent before.
+    /// The whole frame.
+    pub(super) fn plain<R>(&self, reactor: &Reactor, send: impl FnOnce(Bytes) -> R) -> R {
+        let encode = || encode(self.0.opcode, false, &self.0.payload);
+        self.with(reactor, |core| &core.plain, encode, send)
+    }
+
+    /// The whole frame, compressed without regard to what was sent before.
     #[cfg(feature = "deflate")]
-    pub(super) fn compressed(&self, reactor: &Reactor, style: Style) -> Bytes {
-        let mut known = self.0.compressed.borrow_mut();
-        if let Some((_, bytes)) = known.iter().find(|(of, _)| *of == style) {
-            return bytes.clone();
-        }
-        reactor.metrics.websocket_encodings.add(1);
-        let small = style.deflater().deflate(&self.0.payload);
-        let bytes = encode(self.0.opcode, true, &small);
-        known.push((style, bytes.clone()));
-        bytes
+    pub(super) fn compressed<R>(
+        &self,
+        reactor: &Reactor,
+        style: Style,
+        send: impl FnOnce(Bytes) -> R,
+    ) -> R {
+        let window = usize::from(style.window_bits) - 9;
+        let encode = || {
+            let small = style.deflater().deflate(&self.0.payload);
+            encode(self.0.opcode, true, &small)
+        };
+        self.with(reactor, |core| &core.compressed[window], encode, send)
     }
 }
 

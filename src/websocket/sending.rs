@@ -102,9 +102,9 @@ impl Inner {
             if !style.forgets {
                 return self.send_message(prepared.opcode(), prepared.payload()[..].into());
             }
-            return self.stream.write(prepared.compressed(&self.reactor, style));
+            return prepared.compressed(&self.reactor, style, |bytes| self.stream.write(bytes));
         }
-        self.stream.write(prepared.plain(&self.reactor))
+        prepared.plain(&self.reactor, |bytes| self.stream.write(bytes))
     }
 
     /// Queues one frame.

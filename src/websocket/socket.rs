@@ -157,7 +157,8 @@ impl WebSocket {
 
     /// Closes: what is queued leaves, then a Close with `code` and `reason`; waits until the peer
     /// has answered it and the connection ends. Messages that come meanwhile are dropped, unless
-    /// another task reads them.
+    /// another task reads them. A [`Handler`](super::Handler) reads by itself:
+    /// [`begin_close`](WebSocket::begin_close) is for it.
     ///
     /// The close itself goes on when the future is dropped, as far as it goes without a reader. A
     /// reason over 123 bytes is cut.
@@ -182,6 +183,15 @@ impl WebSocket {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Begins to close, as [`close`](WebSocket::close) does, and waits for nothing: whoever reads
+    /// sees it through. Nothing happens when either side has closed.
+    ///
+    /// # Panics
+    /// When the code may not be sent.
+    pub fn begin_close(&self, code: u16, reason: &str) {
+        self.0.begin_close(code, reason);
     }
 
     /// The code and the reason that the peer has closed with, once it has.
@@ -282,6 +292,7 @@ impl Inner {
         match item {
             Item::Message { opcode, compressed, payload } => {
                 let payload = if compressed { self.inflate(opcode, &payload)? } else { payload };
+                self.stream.connection().reactor.metrics.websocket_messages.add(1);
                 Ok(Some(Event::Message(message(opcode, payload))))
             }
             Item::Ping(payload) => {

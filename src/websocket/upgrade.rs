@@ -37,6 +37,19 @@ pub fn upgrade<F>(request: Request, options: &Options, serve: F) -> Result<Respo
 where
     F: AsyncFnOnce(WebSocket) -> Result<()> + 'static,
 {
+    accept(request, options, async move |ws: WebSocket| {
+        let ending = Ending(ws.clone());
+        let served = serve(ws).await;
+        ending.end(&served).await;
+        served
+    })
+}
+
+/// As [`upgrade`]; `serve` sees to the end of the WebSocket, too.
+pub(super) fn accept<F>(request: Request, options: &Options, serve: F) -> Result<Response>
+where
+    F: AsyncFnOnce(WebSocket) -> Result<()> + 'static,
+{
     let offer = match read(&request, options) {
         Ok(offer) => offer,
         Err(error) => return refuse(error),
@@ -55,11 +68,7 @@ where
         compression: agreed.map(|(ours, agreed)| Compression::new(agreed, ours, true)),
     };
     let mut response = Response::upgrade("websocket", async move |upgraded| {
-        let ws = WebSocket::over(upgraded.into_stream(), terms);
-        let ending = Ending(ws.clone());
-        let served = serve(ws).await;
-        ending.end(&served).await;
-        served
+        serve(WebSocket::over(upgraded.into_stream(), terms)).await
     })?;
     response = response.header("sec-websocket-accept", &accept)?;
     #[cfg(feature = "deflate")]

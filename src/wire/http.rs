@@ -28,6 +28,7 @@
 //! # Ok::<(), skyring::wire::http::RequestError>(())
 //! ```
 
+mod answer;
 mod chunk;
 mod date;
 mod error;
@@ -36,7 +37,9 @@ mod head;
 mod percent;
 mod response;
 mod target;
+mod url;
 
+pub use self::answer::{AnswerError, AnswerHead, AnswerLength, decode_answer};
 pub use self::chunk::{Chunk, Chunked, chunk_head};
 pub use self::date::{parse_date, write_date};
 pub use self::error::RequestError;
@@ -45,3 +48,4 @@ pub use self::head::{BodyLength, Head, HeadLimits, Span, Step, Version, decode};
 pub use self::percent::{decode_component, decode_path};
 pub use self::response::{ResponseHead, reason, write_head};
 pub use self::target::Form;
+pub use self::url::{Url, UrlError};

@@ -29,11 +29,15 @@ fn run(program: &str, arguments: &[&str]) -> String {
 
 /// A server of HTTP/2, and its address.
 fn start() -> (Handle, String) {
+    start_with(|listener| drop(spawn(serve(listener, Protocol::Http2))))
+}
+
+fn start_with(serve: impl Fn(TcpListener) + Send + Sync + 'static) -> (Handle, String) {
     let (tell, told) = mpsc::channel();
     let engine = Engine::new(config()).setup(move |_| {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         tell.send(listener.local().to_string()).expect("somebody asks");
-        spawn(serve(listener, Protocol::Http2));
+        serve(listener);
         Ok(())
     });
     let handle = engine.start().expect("the engine starts");
@@ -76,5 +80,31 @@ fn h2load_finds_every_answer_right() {
                    0 errored, 0 timeout";
         assert!(report.contains(all), "{report}");
         assert!(report.contains("status codes: 5000 2xx"), "{report}");
+    });
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn curl_and_the_server_agree_on_a_protocol_by_tls() {
+    use skyring::tls::{Pem, Server};
+    if !has("curl") {
+        return;
+    }
+    deadline(|| {
+        let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]);
+        let made = made.expect("a certificate");
+        let pems = [made.cert.pem(), made.signing_key.serialize_pem()];
+        let [certificate, key] = pems.map(|pem| Pem::bytes(pem.as_str()));
+        let tls = Server::builder().certificate(certificate, key).alpn(["h2", "http/1.1"]);
+        let tls = tls.build().expect("a certificate");
+        let (_server, address) = start_with(move |listener| {
+            drop(spawn(crate::support::serve_secure(listener, tls.clone())))
+        });
+        let url = format!("https://{address}/");
+        let curl = |version: &str| {
+            run("curl", &["-sSk", "--max-time", "20", version, "-w", " %{http_version}", &url])
+        };
+        assert_eq!(curl("--http2"), "Hello, HTTP/2! 2");
+        assert_eq!(curl("--http1.1"), "Hello, HTTP/2! 1.1");
     });
 }

@@ -81,24 +81,40 @@ fn said(text: String) -> Answer {
     Response::new(Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed_unsync())
 }
 
+/// Serves a connection by the protocol that TLS has agreed on.
+#[cfg(feature = "tls")]
+pub(crate) async fn serve_secure(listener: TcpListener, tls: skyring::tls::Server) {
+    while let Ok(stream) = listener.accept().await {
+        let tls = tls.clone();
+        spawn(async move {
+            let Ok(stream) = tls.accept(stream).await else { return };
+            let agreed = stream.tls().is_some_and(|tls| tls.speaks("h2"));
+            let protocol = if agreed { Protocol::Http2 } else { Protocol::Http1 };
+            serve_stream(stream, protocol).await;
+        });
+    }
+}
+
 /// Accepts until the engine stops.
 pub(crate) async fn serve(listener: TcpListener, protocol: Protocol) {
     while let Ok(stream) = listener.accept().await {
-        spawn(async move {
-            let service = service_fn(answer);
-            // A peer that breaks off is no matter of the server's.
-            let _ = match protocol {
-                Protocol::Http1 => {
-                    let mut http1 = server::conn::http1::Builder::new();
-                    http1.timer(Timer).serve_connection(stream, service).await
-                }
-                Protocol::Http2 => {
-                    let mut http2 = server::conn::http2::Builder::new(Executor);
-                    http2.timer(Timer).serve_connection(stream, service).await
-                }
-            };
-        });
+        spawn(serve_stream(stream, protocol));
     }
+}
+
+async fn serve_stream(stream: TcpStream, protocol: Protocol) {
+    let service = service_fn(answer);
+    // A peer that breaks off is no matter of the server's.
+    let _ = match protocol {
+        Protocol::Http1 => {
+            let mut http1 = server::conn::http1::Builder::new();
+            http1.timer(Timer).serve_connection(stream, service).await
+        }
+        Protocol::Http2 => {
+            let mut http2 = server::conn::http2::Builder::new(Executor);
+            http2.timer(Timer).serve_connection(stream, service).await
+        }
+    };
 }
 
 /// A body that its writer fills while the peer reads it. A frame of `None` ends it.

@@ -1,4 +1,4 @@
-//! Clients that others wrote: curl and Python's http.client.
+//! Clients that others wrote: curl, Python's http.client, wrk and h2load.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -101,5 +101,37 @@ fn pythons_http_client_is_served_on_one_connection() {
         let address = server.address.to_string();
         assert_eq!(run("python3", &["-c", PYTHON, &address], b""), "passed\n");
         assert_eq!(server.metrics().accepted, 1);
+    });
+}
+
+#[test]
+fn wrk_finds_no_error() {
+    if !has("wrk") {
+        return;
+    }
+    deadline(|| {
+        let server = start();
+        let url = format!("http://{}/", server.address);
+        let report = run("wrk", &["-t1", "-c16", "-d1s", &url], b"");
+        assert!(report.contains("Requests/sec:"), "{report}");
+        assert!(!report.contains("Socket errors"), "{report}");
+        assert!(!report.contains("Non-2xx"), "{report}");
+        let metrics = server.metrics();
+        assert_eq!((metrics.http_refused, metrics.panics), (0, 0));
+    });
+}
+
+#[test]
+fn h2load_speaks_http1_and_finds_every_answer_right() {
+    if !has("h2load") {
+        return;
+    }
+    deadline(|| {
+        let server = start();
+        let url = format!("http://{}/", server.address);
+        // -m: so many requests at once on each connection, pipelined.
+        let report = run("h2load", &["--h1", "-n5000", "-c10", "-m8", &url], b"");
+        assert!(report.contains("5000 succeeded, 0 failed, 0 errored, 0 timeout"), "{report}");
+        assert_eq!(server.metrics().http_requests, 5000);
     });
 }

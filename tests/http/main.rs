@@ -8,6 +8,7 @@ mod common;
 mod bodies;
 mod clients;
 mod files;
+mod gunicorn;
 mod limits;
 mod requests;
 mod smuggling;

@@ -6,5 +6,9 @@
 mod common;
 
 mod clients;
+mod endings;
+mod moving;
+mod program;
+mod refusals;
 mod streams;
 mod support;

@@ -2,13 +2,24 @@
 
 use std::fs;
 use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
+};
 use skyring::http::{Request, Response, Router};
+use skyring::prelude::*;
 use skyring::tls::{self, Pem};
+
+use crate::common::{Server, connect};
 
 /// Who signs the certificates of a test.
 pub(crate) struct Authority {
@@ -157,4 +168,65 @@ pub(crate) fn run(program: &str, arguments: &[&str], input: &[u8]) -> (bool, Str
     let output = child.wait_with_output().expect("it ends");
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     (output.status.success(), text(&output.stdout), text(&output.stderr))
+}
+
+/// A peer by rustls, on a plain socket.
+pub(crate) type Peer = StreamOwned<ClientConnection, TcpStream>;
+
+/// What a peer trusts.
+pub(crate) fn trust(authority: &Authority) -> ClientConfig {
+    trust_by(authority, rustls::crypto::ring::default_provider(), rustls::ALL_VERSIONS)
+}
+
+pub(crate) fn trust_by(
+    authority: &Authority,
+    provider: CryptoProvider,
+    versions: &[&'static SupportedProtocolVersion],
+) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    let certificate = CertificateDer::from_pem_slice(authority.pem.as_bytes());
+    roots.add(certificate.expect("a certificate")).expect("an authority");
+    ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(versions)
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
+
+/// Connects, and speaks the handshake.
+pub(crate) fn peer(address: SocketAddr, config: ClientConfig) -> Peer {
+    let name = ServerName::try_from("localhost").expect("a name");
+    let mut connection = ClientConnection::new(Arc::new(config), name).expect("a configuration");
+    let mut socket = connect(address);
+    while connection.is_handshaking() {
+        connection.complete_io(&mut socket).expect("a handshake");
+    }
+    StreamOwned::new(connection, socket)
+}
+
+/// A server on a core, whose streams `serve` has.
+pub(crate) fn serve<F>(
+    config: Config,
+    tls: &tls::Server,
+    serve: impl Fn(skyring::net::TcpStream) -> F + Clone + Send + Sync + 'static,
+) -> Server
+where
+    F: Future<Output = ()> + 'static,
+{
+    let tls = tls.clone();
+    Server::of(Engine::new(config).setup(move |_| {
+        let listener = skyring::net::TcpListener::bind("127.0.0.1:0")?;
+        let (tls, serve) = (tls.clone(), serve.clone());
+        spawn(async move {
+            while let Ok(stream) = listener.accept().await {
+                let (tls, serve) = (tls.clone(), serve.clone());
+                spawn(async move {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        serve(stream).await;
+                    }
+                });
+            }
+        });
+        Ok(())
+    }))
 }

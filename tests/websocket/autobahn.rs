@@ -6,10 +6,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 
 use skyring::prelude::*;
-use skyring::websocket::{self, Deflate, Limits};
+use skyring::websocket::{self, Limits};
 
 use crate::common::{Server, config};
-use crate::support::{MESSAGE_BYTES_MAX, router, serve_echo};
+use crate::support::{MESSAGE_BYTES_MAX, deflate, router, serve_echo};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/websocket/autobahn.py");
 const SHORT: &str = "1.*,2.*,3.*,4.*,5.*,6.*,7.*,10.*";
@@ -94,7 +94,7 @@ async fn run_cases(base: &str) -> Result<()> {
     counting.close(1000, "").await?;
     for case in 1..=count {
         let url = format!("{base}/runCase?case={case}&agent=skyring");
-        let ws = websocket::connect(url).limits(limits).deflate(Deflate::default()).await?;
+        let ws = websocket::connect(url).limits(limits).deflate(deflate()).await?;
         // Most cases end by what they test.
         let _ = serve_echo(ws.clone()).await;
         let _ = ws.close(1000, "").await;

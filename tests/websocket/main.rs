@@ -6,4 +6,5 @@ mod common;
 
 mod autobahn;
 mod echo;
+mod handlers;
 mod support;

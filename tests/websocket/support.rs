@@ -14,9 +14,14 @@ pub(crate) async fn serve_echo(ws: WebSocket) -> Result<()> {
     Ok(())
 }
 
+/// Everything is compressed, the shortest messages too.
+pub(crate) fn deflate() -> Deflate {
+    Deflate { bytes_min: 0, ..Deflate::default() }
+}
+
 pub(crate) fn options() -> Options {
     let limits = Limits { message_bytes_max: MESSAGE_BYTES_MAX, ..Limits::default() };
-    Options::new().limits(limits).deflate(Deflate::default())
+    Options::new().limits(limits).deflate(deflate())
 }
 
 async fn echo(request: Request) -> Result<Response> {

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use skyring::{Framing, servers};
+use skyring::{Framing, servers, tls};
 
 use super::Knobs;
 
@@ -16,13 +16,23 @@ pub(crate) struct Options {
     /// How frames are cut: raw, u16 or u32 (big-endian length before each), or line.
     #[arg(long, default_value = "raw")]
     framing: Framing,
+    /// Encrypt by TLS, with the files of SKYRING_TLS_CERT and SKYRING_TLS_KEY; SIGHUP reads them anew.
+    #[arg(long)]
+    tls: bool,
     #[command(flatten)]
     knobs: Knobs,
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     let config = options.knobs.config()?;
-    let what = format!("echo, {}", options.framing);
-    let engine = servers::echo::engine(config, &options.listen, options.framing);
-    super::serve(engine, &what)
+    let (listen, framing) = (&options.listen, options.framing);
+    if !options.tls {
+        let engine = servers::echo::engine(config, listen, framing);
+        return super::serve(engine, &format!("echo, {framing}"));
+    }
+    config.check()?; // that one of the two files is missing is said best by this
+    let tls = tls::Server::from_config(&config)?;
+    let engine = servers::echo::tls_engine(config, listen, framing, &tls);
+    super::reload_on_hangup(tls)?;
+    super::serve(engine, &format!("echo, {framing}, TLS"))
 }

@@ -6,11 +6,14 @@ mod chat;
 mod config;
 mod doctor;
 mod echo;
+mod web;
 
 use std::error::Error;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use signal_hook::consts::SIGHUP;
+use signal_hook::iterator::Signals;
 
 /// Network engine for latency-critical servers on Linux: io_uring, one reactor a core.
 #[derive(Parser)]
@@ -29,6 +32,8 @@ enum Command {
     Echo(echo::Options),
     /// Serve requests of JSON: login, echo, quit; or make an account.
     Agent(agent::Options),
+    /// Serve a page with an API, an echo and a chat, by HTTP and WebSocket.
+    Web(web::Options),
     /// Serve a chat: rooms, names, whispers.
     Chat(chat::Options),
     /// Print every knob: its value, where it comes from, and what this machine grants.
@@ -65,6 +70,7 @@ fn main() -> ExitCode {
     let done = match Line::parse().command {
         Command::Echo(options) => echo::run(&options),
         Command::Agent(options) => agent::run(&options),
+        Command::Web(options) => web::run(&options),
         Command::Chat(options) => chat::run(&options),
         Command::Config(options) => config::run(&options),
         Command::Doctor(options) => doctor::run(&options),
@@ -82,6 +88,20 @@ fn print(text: &str) -> Result<(), Box<dyn Error>> {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
+}
+
+/// Reads the files of a server anew at each SIGHUP, for as long as the program runs.
+fn reload_on_hangup(tls: skyring::tls::Server) -> Result<(), Box<dyn Error>> {
+    let mut signals = Signals::new([SIGHUP])?;
+    std::thread::spawn(move || {
+        for _ in &mut signals {
+            match tls.reload() {
+                Ok(()) => eprintln!("skyring: certificates are read anew"),
+                Err(error) => eprintln!("skyring: certificates stay as they were: {error}"),
+            }
+        }
+    });
+    Ok(())
 }
 
 /// Runs a server until SIGINT or SIGTERM. The first line on stdout says where it listens.

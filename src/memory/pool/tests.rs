@@ -29,7 +29,7 @@ fn bytes_are_changed_only_under_their_one_lease() {
     lease.bytes_mut().expect("the only lease")[..2].copy_from_slice(b"SE");
     let second = lease.clone();
     assert!(lease.bytes_mut().is_none(), "another lease reads them");
-    let detached = second.detach(0..6).ok().expect("a block");
+    let Ok(detached) = second.detach(0..6) else { panic!("it lies in a block") };
     assert!(lease.bytes_mut().is_none(), "another thread may read them");
     assert_eq!((lease.bytes(), detached.as_ref()), (&b"SEcret"[..], &b"SEcret"[..]));
 }

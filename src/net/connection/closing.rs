@@ -46,7 +46,7 @@ impl Connection {
     /// only when a third of the kernel's buffer is free; until then a slow peer shows in the second
     /// figure alone. That one falls as the peer takes bytes and rises as the kernel takes more of
     /// ours. A rise counts, too: without the peer's doing it ends at the size of the buffer.
-    fn flush_progress(&self) -> (u64, u32) {
+    pub(crate) fn flush_progress(&self) -> (u64, u32) {
         let unsent = self.reactor.driver(|driver| driver.unsent(self.socket));
         (self.bytes_sent.get(), unsent.unwrap_or(0))
     }

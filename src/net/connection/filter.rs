@@ -8,6 +8,7 @@
 //!        └─ a short send's rest is sealed already, and goes first
 //! ```
 //! A filter knows no socket. It moves with the connection to another core.
+#![cfg_attr(not(feature = "tls"), allow(dead_code, reason = "TLS is the only filter there is"))]
 
 use std::any::Any;
 use std::cell::Cell;
@@ -148,8 +149,15 @@ impl fmt::Display for Fault {
     }
 }
 
-/// A connection's filter, and what came of it.
+/// A connection's filter on this core.
 pub(super) struct Filtered {
+    parted: Parted,
+    /// An empty chain whose room the next send uses.
+    room: Chain,
+}
+
+/// A filter apart from its core, and what came of it.
+pub(super) struct Parted {
     filter: Box<dyn Filter>,
     /// The peer has said that nothing more comes, or has done wrong: nothing is opened any more.
     is_over: bool,
@@ -170,21 +178,21 @@ impl Connection {
         mut received: Vec<u8>,
     ) -> (Vec<u8>, Outcome) {
         self.output.borrow_mut().set_apart();
-        let mut filtered = Box::new(Filtered { filter, is_over: false });
+        let mut parted = Parted { filter, is_over: false };
         let mut opened = Opened::default();
-        let outcome = filtered.open(&mut received, &mut opened);
-        self.filter.set(Some(filtered));
+        let outcome = parted.open(&mut received, &mut opened);
+        self.put_filter(parted);
         (opened.join(&received), outcome)
     }
 
     /// What the filter's maker knows it by, if there is one.
     pub(crate) fn about_filter(&self) -> Option<Arc<dyn Any + Send + Sync>> {
-        self.with_filter(|filtered| filtered.filter.about())
+        self.with_filter(|parted| parted.filter.about())
     }
 
-    fn with_filter<R>(&self, body: impl FnOnce(&mut Filtered) -> R) -> Option<R> {
+    fn with_filter<R>(&self, body: impl FnOnce(&mut Parted) -> R) -> Option<R> {
         let mut filtered = self.filter.take()?;
-        let result = body(&mut filtered);
+        let result = body(&mut filtered.parted);
         self.filter.set(Some(filtered));
         Some(result)
     }
@@ -193,8 +201,12 @@ impl Connection {
         self.with_filter(|_| ()).is_some()
     }
 
-    pub(super) fn take_filter(&self) -> Option<Box<Filtered>> {
-        self.filter.take()
+    pub(super) fn take_filter(&self) -> Option<Parted> {
+        self.filter.take().map(|filtered| filtered.parted)
+    }
+
+    pub(super) fn put_filter(&self, parted: Parted) {
+        self.filter.set(Some(Box::new(Filtered { parted, room: Chain::default() })));
     }
 
     /// Received bytes of a connection with a filter. Whoever hears of one piece may close before the
@@ -244,7 +256,7 @@ impl Connection {
             Outcome::Ended => self.on_read_end(Ok(())),
             Outcome::Broken(fault) => self.give_up(fault),
         }
-        if self.with_filter(|filtered| filtered.filter.has_output()) == Some(true) {
+        if self.with_filter(|parted| parted.filter.has_output()) == Some(true) {
             self.mark_dirty();
         }
     }
@@ -262,7 +274,7 @@ impl Connection {
 
     /// How the peer's end of stream is to be understood.
     pub(super) fn judge_end(&self) -> Result<(), Fault> {
-        let is_cut = self.with_filter(|filtered| !std::mem::replace(&mut filtered.is_over, true));
+        let is_cut = self.with_filter(|parted| !std::mem::replace(&mut parted.is_over, true));
         if is_cut == Some(true) { Err(Fault::Filter(&TRUNCATED)) } else { Ok(()) }
     }
 
@@ -272,22 +284,36 @@ impl Connection {
             return self.output.borrow_mut().next();
         };
         let plain = self.output.borrow_mut().take_plain();
-        let (mut sealed, mut done) = (Chain::default(), Ok(()));
-        if let Some(plain) = &plain {
-            done = filtered.filter.seal(plain, &mut sealed);
-            if self.finishing.get() && self.output.borrow().is_taken() {
-                filtered.filter.seal_end(&mut sealed);
-            }
+        let Some(mut plain) = plain else {
+            self.filter.set(Some(filtered));
+            return None;
+        };
+        let mut sealed = std::mem::take(&mut filtered.room);
+        let done = filtered.parted.filter.seal(&plain, &mut sealed);
+        if self.finishing.get() && self.output.borrow().is_taken() {
+            filtered.parted.filter.seal_end(&mut sealed);
         }
         self.filter.set(Some(filtered));
-        let len = plain.as_ref()?.len();
-        drop(plain); // outside of a borrow
+        let len = plain.len();
+        plain.advance(len); // outside of a borrow: it drops what was sealed
         if let Err(fault) = done {
             self.on_read_end(Err(fault));
             self.abort_now();
             return None;
         }
-        self.output.borrow_mut().next_sealed(sealed, len)
+        self.output.borrow_mut().next_sealed(sealed, plain, len)
+    }
+
+    /// Keeps the room of a chain that was sent.
+    #[inline]
+    pub(super) fn keep_room(&self, chain: Chain) -> Chain {
+        if let Some(mut filtered) = self.filter.take() {
+            let kept = chain.is_empty() && chain.is_compact();
+            let chain = if kept { std::mem::replace(&mut filtered.room, chain) } else { chain };
+            self.filter.set(Some(filtered));
+            return chain;
+        }
+        chain
     }
 }
 
@@ -300,7 +326,7 @@ pub(crate) enum Outcome {
     Broken(Fault),
 }
 
-impl Filtered {
+impl Parted {
     fn open(&mut self, block: &mut [u8], opened: &mut Opened) -> Outcome {
         if self.is_over {
             return Outcome::More; // nothing counts behind the end

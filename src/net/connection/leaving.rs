@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use rustix::io::Errno;
 
-use super::filter::Filtered;
+use super::filter::Parted;
 use super::{Connection, Life};
 use crate::clock::Now;
 use crate::driver::abandon;
@@ -20,7 +20,7 @@ pub(crate) struct Departure {
     is_simulated: bool,
     peer: Option<Box<SocketAddress>>,
     permit: Option<Permit>,
-    filter: Option<Box<Filtered>>,
+    filter: Option<Parted>,
     /// What the filter has sealed already.
     sealed: Vec<u8>,
     unsent: Vec<u8>,
@@ -95,7 +95,7 @@ impl Connection {
         connection.bytes_sent.set(departure.bytes_sent);
         connection.last_received.set(departure.last_received);
         connection.read_ended.set(departure.read_ended);
-        connection.filter.set(departure.filter.take());
+        departure.filter.take().into_iter().for_each(|parted| connection.put_filter(parted));
         if !departure.sealed.is_empty() {
             let mut sealed = Chain::default();
             sealed.push_buffer(std::mem::take(&mut departure.sealed));

@@ -24,7 +24,9 @@ use rustix::io::Errno;
 
 use self::closing::Flushing;
 use self::filter::Filtered;
-pub(crate) use self::filter::{Breach, Fault, Filter, Opened};
+#[cfg(feature = "tls")]
+pub(crate) use self::filter::{Breach, Opened};
+pub(crate) use self::filter::{Fault, Filter};
 pub(crate) use self::leaving::Departure;
 use super::output::{Backlog, Output};
 use crate::clock::Now;

@@ -96,6 +96,7 @@ impl Connection {
             return self.advance(); // the output was given up meanwhile
         }
         chain.advance(sent); // outside of the borrow: it drops what was sent
+        let chain = self.keep_room(chain);
         let backlog = self.output.borrow_mut().sent(chain, sent);
         self.flushed.set(self.flushed.get().saturating_sub(sent));
         match result {

@@ -46,6 +46,11 @@ impl Stream {
         self.side.poll_flush(cx)
     }
 
+    /// What moves while the peer takes something of what is queued.
+    pub(crate) fn send_progress(&self) -> (u64, u32) {
+        self.side.connection.flush_progress()
+    }
+
     /// As [`close`](Stream::close), in the background.
     pub(crate) fn close_later(&self) {
         self.begin_close();

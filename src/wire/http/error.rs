@@ -77,6 +77,10 @@ refusals! {
     CodingInOldVersion = 400 "HTTP/1.0 has no Transfer-Encoding.",
     /// RFC 9110, 10.1.1.
     UnknownExpectation = 417 "Of expectations this server knows only 100-continue.",
+    /// RFC 9110, 8.3.
+    ContentTypeTwice = 400 "The request has more than one Content-Type.",
+    /// RFC 9112, section 8.
+    BodyCut = 400 "The connection ended before the body of the request did.",
     /// RFC 9110, 15.5.14.
     BodyTooLong = 413 "The body of the request is too long.",
     /// RFC 9112, 7.1.

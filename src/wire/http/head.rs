@@ -10,7 +10,7 @@ use super::fields::has_token;
 use super::target::{self, Form};
 
 /// Most fields that a limit may allow.
-const FIELDS_MAX: usize = 128;
+pub(super) const FIELDS_MAX: usize = 128;
 
 /// How large a head may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -323,6 +323,7 @@ struct Seen<'a> {
     host: Option<&'a [u8]>,
     length: Option<u64>,
     coding: Option<Coding>,
+    content_type: bool,
     close: bool,
     keep_alive: bool,
     upgrade: bool,
@@ -346,6 +347,7 @@ impl Default for Seen<'_> {
             host: None,
             length: None,
             coding: None,
+            content_type: false,
             close: false,
             keep_alive: false,
             upgrade: false,
@@ -376,6 +378,10 @@ impl<'a> Seen<'a> {
                 }
             }
             17 if is("transfer-encoding") => self.coding(value)?,
+            12 if is("content-type") => {
+                let is_second = std::mem::replace(&mut self.content_type, true);
+                return if is_second { Err(RequestError::ContentTypeTwice) } else { Ok(()) };
+            }
             10 if is("connection") => {
                 self.close |= has_token(value, "close");
                 self.keep_alive |= has_token(value, "keep-alive");
@@ -424,7 +430,7 @@ impl<'a> Seen<'a> {
 }
 
 /// Digits and nothing else: no sign, no list, no more than fit (RFC 9110, 8.6).
-fn plain_number(text: &[u8]) -> Result<u64, RequestError> {
+pub(super) fn plain_number(text: &[u8]) -> Result<u64, RequestError> {
     let is_plain = (1..=19).contains(&text.len()) && text.iter().all(u8::is_ascii_digit);
     let digits = std::str::from_utf8(text).ok().filter(|_| is_plain);
     digits.and_then(|digits| digits.parse().ok()).ok_or(RequestError::BadLength)

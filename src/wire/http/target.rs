@@ -127,7 +127,7 @@ fn is_literal(text: &[u8]) -> bool {
 }
 
 /// Host and port, cut at the colon that is not within brackets.
-fn split_port(text: &[u8]) -> (&[u8], Option<&[u8]>) {
+pub(super) fn split_port(text: &[u8]) -> (&[u8], Option<&[u8]>) {
     let from = memchr::memchr(b']', text).unwrap_or(0);
     match memchr::memchr(b':', &text[from..]) {
         Some(at) => (&text[..from + at], Some(&text[from + at + 1..])),
