@@ -60,6 +60,41 @@ fn an_idle_connection_holds_less_than_a_kilobyte() {
     });
 }
 
+/// The most that an idle connection of HTTP may hold after a request, its task included.
+#[cfg(feature = "http")]
+const IDLE_HTTP_BYTES_MAX: i64 = 1536;
+
+#[cfg(feature = "http")]
+#[test]
+fn an_idle_http_connection_holds_less_than_a_kilobyte_and_a_half() {
+    use skyring::http::{Response, Router};
+    const COUNT: usize = 1000;
+    deadline(|| {
+        let _turn = alone();
+        let engine = Engine::new(config()).http("127.0.0.1:0", |_| {
+            Router::new().get("/", async |_| Ok(Response::text("Hello, World!")))
+        });
+        let server = Server::of(engine);
+        let connections = |streams: &mut Vec<TcpStream>| {
+            for _ in 0..COUNT {
+                let mut stream = server.connect();
+                stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("written");
+                assert!(stream.read(&mut [0; 1024]).expect("answered") > 100);
+                streams.push(stream);
+            }
+        };
+        let mut streams = Vec::with_capacity(2 * COUNT);
+        connections(&mut streams);
+        let before = heap::live();
+        streams.clear();
+        server.settle();
+        let each = (before - heap::live()) / COUNT as i64;
+        println!("{each} bytes for each of {COUNT} idle connections");
+        assert!(each < IDLE_HTTP_BYTES_MAX, "{each} bytes for each of {COUNT} idle connections");
+        server.stop();
+    });
+}
+
 #[test]
 fn small_answers_do_not_hold_the_large_frames_they_came_with() {
     const FRAME: usize = 60_000;

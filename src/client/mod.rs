@@ -15,7 +15,7 @@ mod disconnect;
 mod frames;
 mod handle;
 mod id;
-mod pace;
+pub(crate) mod pace;
 pub(crate) mod parcel;
 pub(crate) mod session;
 mod unread;

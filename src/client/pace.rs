@@ -9,7 +9,7 @@ use crate::net::connection::Connection;
 use crate::reactor::shared::Shared;
 
 /// The rates that hold for one client.
-pub(super) struct Pace {
+pub(crate) struct Pace {
     own: RefCell<Rate>,
     /// Whose rate counts over all cores.
     network: Option<Network>,
@@ -18,7 +18,7 @@ pub(super) struct Pace {
 
 impl Pace {
     /// The pace of a connection; none when nothing limits it.
-    pub(super) fn of(connection: &Connection) -> Option<Box<Pace>> {
+    pub(crate) fn of(connection: &Connection) -> Option<Box<Pace>> {
         let reactor = &connection.reactor;
         let own = Limit::per_connection(&reactor.settings);
         let shared = &reactor.shared;
@@ -36,7 +36,7 @@ impl Pace {
     ///
     /// # Errors
     /// It is one too many; nothing is taken of either.
-    pub(super) fn take(&self, now: Now, cost: u32) -> Result<(), RetryAfter> {
+    pub(crate) fn take(&self, now: Now, cost: u32) -> Result<(), RetryAfter> {
         let mut own = self.own.borrow_mut();
         let mut after = *own;
         after.take(now, cost)?;

@@ -75,6 +75,11 @@ impl Input {
         ends
     }
 
+    /// How many bytes of the body have been read.
+    pub(super) fn body_bytes(&self) -> u64 {
+        self.body_bytes
+    }
+
     /// Whether the body broke the protocol or a limit.
     pub(super) fn is_broken(&self) -> bool {
         matches!(self.body, BodyState::Broken(_))

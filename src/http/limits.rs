@@ -27,11 +27,26 @@ pub struct Limits {
     pub idle_time: Duration,
     /// In which the peer takes nothing of what waits for it: the connection is reset.
     pub write_time: Duration,
+    /// Bytes a second below which a peer is too slow, on the whole: a body that a handler waits for
+    /// has come, after `body_time` and a second for each so many of its bytes, or is refused with
+    /// 408; an answer is taken, after `write_time` and as much, or the connection is reset. Without
+    /// it a byte now and then would hold a place for ever. 0: as slow as it likes.
+    pub rate_bytes_min: u32,
+}
+
+impl Limits {
+    /// How long so many bytes may take.
+    pub(super) fn time_of(&self, grace: Duration, bytes: u64) -> Duration {
+        match self.rate_bytes_min {
+            0 => Duration::MAX,
+            rate => grace + Duration::from_secs(bytes / u64::from(rate)),
+        }
+    }
 }
 
 impl Default for Limits {
     /// Heads of 8 KiB, bodies of 1 MiB; 10 s for a head, 30 s for a body's next byte, an answer and
-    /// a write, 60 s between requests.
+    /// a write, 60 s between requests; 500 bytes a second.
     fn default() -> Limits {
         Limits {
             head: HeadLimits::default(),
@@ -41,6 +56,7 @@ impl Default for Limits {
             answer_time: Duration::from_secs(30),
             idle_time: Duration::from_secs(60),
             write_time: Duration::from_secs(30),
+            rate_bytes_min: 500,
         }
     }
 }

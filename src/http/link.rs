@@ -19,7 +19,9 @@ use std::time::Duration;
 use super::error::BodyError;
 use super::input::{Cut, Input};
 use super::limits::Limits;
+use super::push::Push;
 use super::sink::Sink;
+use crate::client::pace::Pace;
 use crate::clock::Now;
 use crate::error::SendError;
 use crate::memory::chain::Payload;
@@ -36,13 +38,15 @@ pub(super) const QUEUED_BYTES_MAX: usize = 256 * 1024;
 const COPIED_BYTES_MAX: usize = 4 * 1024;
 /// What a core keeps of its buffer for the next answers; a burst's is given back.
 const KEPT_BYTES_MAX: usize = 64 * 1024;
+/// How often within the time of a write it is looked whether the peer still takes something.
+const LOOKS: u32 = 10;
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// One connection. Its task, its requests' bodies and its answers share it.
 pub(super) struct Link {
     pub(super) reactor: Rc<Reactor>,
     pub(super) stream: Stream,
-    pub(super) limits: Limits,
+    pub(super) limits: Rc<Limits>,
     /// The task that serves it.
     task: Cell<Key>,
     input: RefCell<Input>,
@@ -57,6 +61,13 @@ pub(super) struct Link {
     continue_due: Cell<bool>,
     /// A handler waits for the body.
     pub(super) waits_for_body: Cell<bool>,
+    /// Since when, and for how long it did before.
+    waits_since: Cell<Now>,
+    waited: Cell<Duration>,
+    /// Somebody waits for the peer to take what was written. Boxed: few have to.
+    pushing: Cell<Option<Box<Push>>>,
+    /// How fast the peer may ask, if anything limits it.
+    pub(super) pace: Option<Box<Pace>>,
     /// How long a handler may work before it answers; `None`: as long as it likes.
     work: Cell<Option<Duration>>,
     deadline: Cell<Now>,
@@ -82,7 +93,12 @@ pub(super) enum Heard {
 }
 
 impl Link {
-    pub(super) fn new(reactor: &Rc<Reactor>, stream: Stream, limits: Limits) -> Rc<Link> {
+    pub(super) fn new(
+        reactor: &Rc<Reactor>,
+        stream: Stream,
+        limits: Rc<Limits>,
+        pace: Option<Box<Pace>>,
+    ) -> Rc<Link> {
         Rc::new(Link {
             reactor: reactor.clone(),
             stream,
@@ -95,6 +111,10 @@ impl Link {
             head_begun: Cell::new(false),
             continue_due: Cell::new(false),
             waits_for_body: Cell::new(false),
+            waits_since: Cell::new(Now::START),
+            waited: Cell::new(Duration::ZERO),
+            pushing: Cell::new(None),
+            pace,
             work: Cell::new(None),
             deadline: Cell::new(Now::START),
             armed: Cell::new(Now::from_nanos(u64::MAX)),
@@ -123,9 +143,24 @@ impl Link {
         let deadline = self.reactor.now() + time;
         self.deadline.set(deadline);
         self.expired.set(false);
+        self.pushing.set(None);
         if deadline < self.armed.get() {
             self.arm(deadline);
         }
+    }
+
+    /// From now on somebody waits for the peer to take what was written.
+    pub(super) fn allow_push(self: &Rc<Self>) {
+        self.allow(self.limits.write_time / LOOKS);
+        let push = Push::new(self.reactor.now(), self.stream.send_progress());
+        self.pushing.set(Some(Box::new(push)));
+    }
+
+    /// How long the body may be waited for now: for its next piece, and for all of it so far.
+    fn body_patience(&self) -> Duration {
+        let body_time = self.limits.body_time;
+        let in_all = self.limits.time_of(body_time, self.input.borrow().body_bytes());
+        body_time.min(in_all.saturating_sub(self.waited.get()))
     }
 
     fn arm(self: &Rc<Self>, deadline: Now) {
@@ -151,6 +186,7 @@ impl Link {
             None => {
                 self.deadline.set(Now::from_nanos(u64::MAX));
                 self.expired.set(false);
+                self.pushing.set(None);
             }
         }
     }
@@ -200,6 +236,7 @@ impl Link {
         self.head_begun.set(false);
         self.continue_due.set(head.expects_continue);
         self.waits_for_body.set(false);
+        self.waited.set(Duration::ZERO);
         self.expired.set(false);
         exchange
     }
@@ -235,6 +272,8 @@ impl Link {
                 Poll::Ready(Ok(Some(piece))) => {
                     self.input.borrow_mut().put(piece);
                     if self.waits_for_body.replace(false) {
+                        let waited = self.reactor.now().since(self.waits_since.get());
+                        self.waited.set(self.waited.get() + waited);
                         self.work_on();
                     }
                 }
@@ -242,7 +281,8 @@ impl Link {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(BodyError::Read(error))),
                 Poll::Pending => {
                     if !self.waits_for_body.replace(true) {
-                        self.allow(self.limits.body_time);
+                        self.waits_since.set(self.reactor.now());
+                        self.allow(self.body_patience());
                     }
                     return Poll::Pending;
                 }
@@ -373,7 +413,7 @@ impl Sink for Link {
     }
 
     fn begin_wait(self: Rc<Self>) {
-        self.allow(self.limits.write_time);
+        self.allow_push();
     }
 
     fn poll_sent(self: Rc<Self>, cx: &mut Context<'_>) -> Poll<Result<(), FlushError>> {
@@ -395,6 +435,12 @@ impl Expire for Link {
                 self.arm(deadline);
             }
             return;
+        }
+        if let Some(mut push) = self.pushing.take()
+            && push.goes_on(self.reactor.now(), self.stream.send_progress(), &self.limits)
+        {
+            self.allow(self.limits.write_time / LOOKS);
+            return self.pushing.set(Some(push));
         }
         self.expired.set(true);
         self.reactor.schedule(self.task.get());

@@ -50,6 +50,7 @@ mod limits;
 mod link;
 mod outgoing;
 mod params;
+mod push;
 mod ranges;
 mod refusal;
 mod request;

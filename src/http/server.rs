@@ -13,6 +13,7 @@ use super::link::Link;
 use super::router::Router;
 use super::session;
 use super::site::Site;
+use crate::client::pace::Pace;
 use crate::error::Result;
 use crate::gate::Listen;
 use crate::gate::listen::Door;
@@ -49,9 +50,10 @@ impl Hall {
     /// Serves a connection. `rest` is what came behind a proxy's header.
     fn admit(self: &Rc<Self>, connection: Rc<Connection>, rest: Option<Frame>) {
         let reactor = connection.reactor.clone();
+        let pace = Pace::of(&connection);
         let stream = Stream::owned(connection);
         rest.into_iter().for_each(|rest| stream.unread_front(rest));
-        let link = Link::new(&reactor, stream, self.site.router.limits);
+        let link = Link::new(&reactor, stream, self.site.limits.clone(), pace);
         let place = self.links.borrow_mut().insert(Rc::downgrade(&link));
         let task = run(link.clone(), Place { hall: self.clone(), place });
         let kind = Kind::of(&reactor, "an HTTP connection");

@@ -1,8 +1,10 @@
 //! What the connections of a core serve: the router, and the date.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::time::Duration;
 
+use super::limits::Limits;
 use super::router::Router;
 use crate::clock::Now;
 use crate::reactor::Reactor;
@@ -11,6 +13,7 @@ use crate::wire::http::write_date;
 /// What is served on one core.
 pub(super) struct Site {
     pub(super) router: Router,
+    pub(super) limits: Rc<Limits>,
     /// What a connection writes in a poll.
     pub(super) buffer: RefCell<Vec<u8>>,
     date: Cell<[u8; 29]>,
@@ -21,6 +24,7 @@ pub(super) struct Site {
 impl Site {
     pub(super) fn new(router: Router) -> Site {
         Site {
+            limits: Rc::new(router.limits),
             router,
             buffer: RefCell::default(),
             date: Cell::new(write_date(0)),

@@ -172,6 +172,8 @@ metrics! {
     clients_taken,
     /// Requests of HTTP that were answered, those that were refused included.
     http_requests,
+    /// Requests of HTTP that were answered 429: their connection, or its address, asks too fast.
+    http_too_fast,
     /// Requests of HTTP that broke the protocol or a limit; the connection has closed.
     http_refused,
     /// Messages of WebSockets that were whole.
