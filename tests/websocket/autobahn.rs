@@ -2,17 +2,20 @@
 //! `AUTOBAHN=all` asks for them. docs/CHECKS.md has the results.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 
 use skyring::prelude::*;
-use skyring::websocket::{self, Limits};
+use skyring::websocket::{self, Deflate, Limits};
 
 use crate::common::{Server, config};
 use crate::support::{MESSAGE_BYTES_MAX, deflate, router, serve_echo};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/websocket/autobahn.py");
 const SHORT: &str = "1.*,2.*,3.*,4.*,5.*,6.*,7.*,10.*";
+
+/// Cases in which a server of the suite serves only clients that offer to forget.
+const FORGETS: &str = "13.2.*,13.5.*,13.6.*";
 
 /// Room for the longest message on its way back.
 fn roomy() -> Config {
@@ -38,20 +41,30 @@ fn has_kosoku() -> bool {
     found
 }
 
-fn start(arguments: &[&str]) -> Child {
-    Command::new("python3")
-        .arg(SCRIPT)
-        .args(arguments)
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("python3 was there before")
+/// The suite at work; it ends with the test, however that goes.
+struct Suite(Child);
+
+impl Suite {
+    fn start(arguments: &[&str]) -> (Suite, ChildStdout) {
+        let mut command = Command::new("python3");
+        command.arg(SCRIPT).args(arguments).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("python3 was there before");
+        let output = child.stdout.take().expect("a pipe");
+        (Suite(child), output)
+    }
+
+    fn finish(mut self, mut output: impl Read) {
+        let mut text = String::new();
+        output.read_to_string(&mut text).expect("text");
+        println!("{text}");
+        assert!(self.0.wait().expect("it ends").success(), "{text}");
+    }
 }
 
-fn finish(mut child: Child, mut output: impl Read) {
-    let mut text = String::new();
-    output.read_to_string(&mut text).expect("text");
-    println!("{text}");
-    assert!(child.wait().expect("it ends").success(), "{text}");
+impl Drop for Suite {
+    fn drop(&mut self) {
+        let _ = self.0.kill(); // it has ended, unless the test fails
+    }
 }
 
 #[test]
@@ -60,26 +73,39 @@ fn our_server_passes() {
         return;
     }
     let server = Server::of(Engine::new(roomy()).http("127.0.0.1:0", |_| router()));
-    let mut child = start(&["server", &server.address.to_string(), &cases()]);
-    let output = child.stdout.take().expect("a pipe");
-    finish(child, output);
+    let (suite, output) = Suite::start(&["server", &server.address.to_string(), &cases()]);
+    suite.finish(output);
     server.stop();
 }
 
 #[test]
 fn our_client_passes() {
-    if !has_kosoku() {
-        return;
+    if has_kosoku() {
+        drive_client(&cases(), deflate());
     }
-    let mut child = start(&["client", &cases()]);
-    let mut output = BufReader::new(child.stdout.take().expect("a pipe"));
+}
+
+/// These cases are for clients that can forget, and say so.
+#[test]
+fn our_client_passes_when_it_forgets() {
+    let is_all = std::env::var("AUTOBAHN").is_ok_and(|all| all == "all");
+    if is_all && has_kosoku() {
+        let deflate = Deflate { client_no_context_takeover: true, ..deflate() };
+        drive_client(FORGETS, deflate);
+    }
+}
+
+fn drive_client(cases: &str, deflate: Deflate) {
+    let excluded = if deflate.client_no_context_takeover { "" } else { FORGETS };
+    let (suite, output) = Suite::start(&["client", cases, excluded]);
+    let mut output = BufReader::new(output);
     let mut address = String::new();
     output.read_line(&mut address).expect("the address comes first");
     let base = format!("ws://{}", address.trim());
     let (told, tells) = mpsc::channel();
     let engine = Engine::new(roomy()).setup(move |_| {
         let (base, told) = (base.clone(), told.clone());
-        spawn(async move { told.send(run_cases(&base).await) });
+        spawn(async move { told.send(run_cases(&base, deflate).await) });
         Ok(())
     });
     let engine = engine.start().expect("it starts");
@@ -87,11 +113,11 @@ fn our_client_passes() {
     engine.stopper().stop();
     engine.join().expect("a clean end");
     ran.unwrap_or_else(|error| panic!("{error}"));
-    finish(child, output);
+    suite.finish(output);
 }
 
 /// Asks how many cases there are, echoes in each, and says that all are done.
-async fn run_cases(base: &str) -> Result<()> {
+async fn run_cases(base: &str, deflate: Deflate) -> Result<()> {
     let limits = Limits { message_bytes_max: MESSAGE_BYTES_MAX, ..Limits::default() };
     let counting = websocket::connect(format!("{base}/getCaseCount")).await?;
     let count = counting.read().await?.ok_or("no count")?;
@@ -99,7 +125,7 @@ async fn run_cases(base: &str) -> Result<()> {
     counting.close(1000, "").await?;
     for case in 1..=count {
         let url = format!("{base}/runCase?case={case}&agent=skyring");
-        let ws = websocket::connect(url).limits(limits).deflate(deflate()).await?;
+        let ws = websocket::connect(url).limits(limits).deflate(deflate).await?;
         // Most cases end by what they test.
         let _ = serve_echo(ws.clone()).await;
         let _ = ws.close(1000, "").await;
