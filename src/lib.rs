@@ -174,7 +174,7 @@ mod pages {
     struct Login;
     #[doc = include_str!("../docs/SKYNET.md")]
     struct Skynet;
-    #[cfg(feature = "json")]
+    #[cfg(feature = "servers")]
     #[doc = include_str!("../docs/TUTORIAL.md")]
     struct Tutorial;
     #[cfg(feature = "servers")]
@@ -186,6 +186,9 @@ mod pages {
     #[cfg(feature = "servers")]
     #[doc = include_str!("../docs/HTTP.md")]
     struct Http;
+    #[cfg(feature = "servers")]
+    #[doc = include_str!("../docs/WEBSOCKET.md")]
+    struct WebSocket;
     #[cfg(feature = "servers")]
     #[doc = include_str!("../docs/LANE.md")]
     struct Lane;

@@ -14,6 +14,7 @@ Examples:
   skyring-load echo                                  start a server, run at half of its maximum
   skyring-load echo -r 50k -c 256 -d 30s -o report   a rate of your own, with a page of plots
   skyring-load echo -r max --in-flight 16            a closed loop: the maximum
+  skyring-load echo --tls                            all of it over TLS
   skyring-load echo --target tcp://10.0.0.5:8888     a server that runs already
 
 Every option can be set by its environment name too. Exit status: 0 no errors, 1 errors,
@@ -32,6 +33,9 @@ pub struct Args {
     /// Bytes of a payload, without its framing
     #[arg(long, value_name = "BYTES", default_value = "64", value_parser = parse_bytes, env = "SKYRING_LOAD_SIZE")]
     pub size: usize,
+    /// Speak TLS; whoever answers is believed
+    #[arg(long)]
+    pub tls: bool,
     /// What every run takes.
     #[command(flatten)]
     pub run: measure::Run,
@@ -47,7 +51,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let scenario = Scenario {
         name: "echo",
         target: args.target.as_deref().map(resolve).transpose()?,
-        protocol: Protocol::Frames(args.framing),
+        protocol: match args.tls {
+            true => Protocol::Secure(args.framing),
+            false => Protocol::Frames(args.framing),
+        },
         payload_bytes: args.size,
     };
     measure::run(&args.run, &scenario)

@@ -13,7 +13,7 @@
 //! generator                      connections driven open or closed loop, in slices
 //! machine plot progress          what a report says of the machine; SVG; the live line
 //! measure                        one run from its server to its verdict and report
-//! echo http chat calibrate compare serve   the sub-commands
+//! echo http websocket chat calibrate compare serve   the sub-commands
 //! ```
 
 pub mod calibrate;
@@ -38,3 +38,4 @@ pub mod serve;
 pub mod sys;
 pub mod timeline;
 pub mod units;
+pub mod websocket;

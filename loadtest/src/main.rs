@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use skyring_load::{calibrate, chat, compare, echo, http, serve};
+use skyring_load::{calibrate, chat, compare, echo, http, serve, websocket};
 
 /// Load benchmarks for skyring and its peers: open loop, honest latencies, ratios taken in one
 /// run.
@@ -23,6 +23,8 @@ enum Command {
     Echo(echo::Args),
     /// Measures the latency of an HTTP server at a rate.
     Http(http::Args),
+    /// Measures the latency of a WebSocket server at a rate.
+    Websocket(websocket::Args),
     /// Measures the deliveries of a chat server: rate, latency, order, losses.
     Chat(chat::Args),
     /// Compares two servers' CPU a request in one run.
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Echo(args) => echo::run(&args),
         Command::Http(args) => http::run(&args),
+        Command::Websocket(args) => websocket::run(&args),
         Command::Chat(args) => chat::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),

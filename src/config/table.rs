@@ -309,7 +309,7 @@ knobs! {
         when: "Set it above the clients' own heartbeat, about three of them.",
     }
     /// How long a new connection may take until its first frame is whole, or until it is logged in
-    /// where the server says when that is.
+    /// where the server says when that is. A handshake of TLS has as long before (10s if off).
     handshake(Duration) -> Duration {
         Time: "duration" ["1ms" to "1h"] zero "off",
         default: "off",

@@ -61,7 +61,7 @@ mod server;
 mod session;
 mod sink;
 mod site;
-mod upgrade;
+pub(crate) mod upgrade;
 
 pub use self::body::Body;
 pub use self::client::{

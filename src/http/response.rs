@@ -1,19 +1,16 @@
 //! What a handler answers.
 
 use std::fmt;
-use std::pin::Pin;
 
 use bytes::Bytes;
 
 use super::error::BadField;
 use super::outgoing::Outgoing;
-use super::upgrade::{Upgraded, Upgrading};
+use super::upgrade::{Local, Upgraded, Upgrading};
 use crate::error::Result;
 use crate::memory::chain::Payload;
 use crate::wire::http::{is_field_name, is_field_value};
 
-/// A future of a handler's, on its core.
-pub(super) type Local<T> = Pin<Box<dyn Future<Output = T>>>;
 /// Writes a body.
 pub(super) type Writing = Box<dyn FnOnce(Outgoing) -> Local<(Outgoing, Result<()>)>>;
 
@@ -148,16 +145,24 @@ impl Response {
     where
         F: AsyncFnOnce(Upgraded) -> Result<()> + 'static,
     {
+        Response::upgrade_by(
+            protocol,
+            Box::new(move |stream| {
+                Some(Box::pin(async move {
+                    if let Err(error) = serve(stream).await {
+                        tracing::debug!(%error, "an upgraded connection ended");
+                    }
+                }))
+            }),
+        )
+    }
+
+    /// As [`Response::upgrade`], for what makes the future itself, or needs none.
+    pub(crate) fn upgrade_by(protocol: &str, serve: Upgrading) -> Result<Response, BadField> {
         let mut response = Response::new(200).header("upgrade", protocol)?;
         response.status = 101;
         response.fields.extend_from_slice(b"connection: upgrade\r\n");
-        response.content = Content::Upgrade(Box::new(move |stream| {
-            Box::pin(async move {
-                if let Err(error) = serve(stream).await {
-                    tracing::debug!(%error, "an upgraded connection ended");
-                }
-            })
-        }));
+        response.content = Content::Upgrade(serve);
         Ok(response)
     }
 

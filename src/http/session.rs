@@ -15,7 +15,7 @@ use super::link::{Heard, Link, QUEUED_BYTES_MAX};
 use super::outgoing::{Mode, Outgoing};
 use super::refusal::{answer, internal, refused, said};
 use super::request::Request;
-use super::response::{Content, Local, Response, Writing};
+use super::response::{Content, Response, Writing};
 use super::site::Site;
 use super::upgrade;
 use crate::clock::Now;
@@ -275,7 +275,7 @@ enum Rest {
     },
     /// Whether all of it was written, in the end.
     Some {
-        write: Local<bool>,
+        write: upgrade::Local<bool>,
         goes_on: bool,
     },
 }

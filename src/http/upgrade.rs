@@ -14,8 +14,10 @@ use crate::net::Stream;
 use crate::reactor::guarded;
 use crate::reactor::kind::Kind;
 
-/// Goes on with a connection that is no longer HTTP.
-pub(super) type Upgrading = Box<dyn FnOnce(Upgraded) -> Pin<Box<dyn Future<Output = ()>>>>;
+/// A future of a handler's, on its core.
+pub(crate) type Local<T> = Pin<Box<dyn Future<Output = T>>>;
+/// Goes on with a connection that is no longer HTTP; in a task of its own, if it needs one.
+pub(crate) type Upgrading = Box<dyn FnOnce(Upgraded) -> Option<Local<()>>>;
 
 /// The stream of a connection after [`Response::upgrade`](super::Response::upgrade), with the bytes
 /// that the peer has sent already. It closes when this is dropped.
@@ -40,7 +42,7 @@ pub(super) fn begin(link: &Link, serve: Upgrading) {
         guarded(&reactor.metrics, "the handler of an upgraded connection panicked", || {
             serve(upgraded)
         });
-    if let Some(serving) = serving {
+    if let Some(Some(serving)) = serving {
         reactor.spawn_boxed(Kind::of(reactor, "an upgraded connection"), serving);
     }
 }

@@ -134,6 +134,10 @@ where
     F: AsyncFnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
+    // Virtual time would run to the timeout while a real thread works.
+    if reactor.driver(|driver| driver.is_simulated()) {
+        return Err(LaneError::Unavailable("a simulation has no lane".into()));
+    }
     let (giver, taker) = oneshot();
     let lane = reactor.shared.annex::<Lane>();
     let place = lane.place()?;

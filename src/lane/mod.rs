@@ -47,8 +47,8 @@
 //!   the lane, those that calls have spawned too, have `SKYRING_DRAIN` to end. Those that have not
 //!   are left behind with their thread, and the log says so.
 //!
-//! (Feature `lane`.) In a simulation there is no lane: virtual time would run past whatever waits
-//! for it.
+//! (Feature `lane`.) In a simulation there is no lane, and calls err: virtual time would run past
+//! whatever waits for a thread.
 
 mod call;
 mod error;

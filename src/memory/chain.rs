@@ -252,6 +252,19 @@ impl Chain {
         }
     }
 
+    /// Takes the first piece out, if that is a buffer.
+    pub(crate) fn take_buffer(&mut self) -> Option<Vec<u8>> {
+        if !matches!(self.pieces.front(), Some(Piece::Copied { .. })) {
+            return None;
+        }
+        let piece = self.pieces.pop_front()?;
+        self.bytes -= piece.bytes().len();
+        match piece {
+            Piece::Copied { buffer, .. } => Some(buffer),
+            Piece::Frame(_) | Piece::Bytes(_) => None,
+        }
+    }
+
     /// Whether it is empty and has no room for anything.
     pub(crate) fn is_bare(&self) -> bool {
         self.pieces.capacity() == 0

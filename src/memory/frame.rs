@@ -122,7 +122,7 @@ impl Frame {
 
     /// The payload, to be changed where it lies; `None` when something else shares its bytes. What
     /// lies around it is no encoding of it any more.
-    #[cfg(any(feature = "tls", feature = "websocket", test))]
+    #[cfg(any(feature = "websocket", test))]
     #[inline]
     pub(crate) fn bytes_mut(&mut self) -> Option<&mut [u8]> {
         let range = self.start as usize..(self.start + self.len) as usize;

@@ -214,18 +214,21 @@ impl Output {
     }
 
     /// The chain to send now: what a send has left, which was sealed before, then `sealed`, which
-    /// was `plain` bytes. What sealing has added waits like all else. `room`: an empty chain for the
-    /// next writes.
+    /// was `plain` bytes. What sealing has added waits like all else. `left` is what was taken and
+    /// not sealed: it waits before all others, or is an empty chain with room for the next writes.
     pub(crate) fn next_sealed(
         &mut self,
         mut sealed: Chain,
-        room: Chain,
+        mut left: Chain,
         plain: usize,
     ) -> Option<Chain> {
         debug_assert!(!self.in_flight, "one send in flight");
         self.bytes = self.bytes + sealed.len() - plain;
-        if self.high.is_bare() && room.is_compact() {
-            self.high = room;
+        if !left.is_empty() {
+            left.append(&mut self.high);
+            self.high = left;
+        } else if self.high.is_bare() && left.is_compact() {
+            self.high = left;
         }
         if let Some(mut rest) = self.rest.take() {
             rest.append(&mut sealed);

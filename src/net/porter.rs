@@ -73,6 +73,7 @@ impl Porter {
         let handshake = match greet.begin() {
             Ok(handshake) => handshake,
             Err(why) => {
+                connection.reactor.metrics.tls_failed.add(1);
                 report_failure(&connection, &Failure::Refused(why));
                 return connection.abort_now();
             }

@@ -1,7 +1,7 @@
 //! Keys as they come from rustls: at the end of the handshake, and anew behind it.
 
 use rustls::client::ClientConnectionData;
-use rustls::crypto::cipher::{AeadKey, Iv, MessageDecrypter, MessageEncrypter};
+use rustls::crypto::cipher::{AeadKey, Iv, MessageDecrypter};
 use rustls::kernel::KernelConnection;
 use rustls::server::ServerConnectionData;
 use rustls::{ConnectionTrafficSecrets, SupportedCipherSuite};
@@ -60,22 +60,6 @@ pub(super) fn decrypter(
         SupportedCipherSuite::Tls12(suite) => {
             let fixed = suite.aead_alg.key_block_shape().fixed_iv_len;
             suite.aead_alg.decrypter(key, &iv.as_ref()[..fixed])
-        }
-    })
-}
-
-/// What seals records by this key.
-pub(super) fn encrypter(
-    suite: SupportedCipherSuite,
-    secrets: ConnectionTrafficSecrets,
-) -> Result<Box<dyn MessageEncrypter>, Alert> {
-    let (key, iv) = parts(secrets)?;
-    Ok(match suite {
-        SupportedCipherSuite::Tls13(suite) => suite.aead_alg.encrypter(key, iv),
-        SupportedCipherSuite::Tls12(suite) => {
-            let fixed = suite.aead_alg.key_block_shape().fixed_iv_len;
-            let (fixed, explicit) = iv.as_ref().split_at(fixed);
-            suite.aead_alg.encrypter(key, fixed, explicit)
         }
     })
 }

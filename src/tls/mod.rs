@@ -59,6 +59,7 @@ mod keys;
 mod negotiated;
 mod pem;
 mod record;
+mod seal;
 mod server;
 mod shake;
 mod validity;

@@ -36,7 +36,7 @@ pub struct Negotiated {
     /// The version of TLS.
     pub version: Version,
     /// The cipher suite by its registered name, as `TLS13_AES_128_GCM_SHA256`.
-    pub cipher_suite: String,
+    pub cipher_suite: &'static str,
     /// The application protocol (ALPN, RFC 7301), as `h2`; `None` when none was agreed on.
     pub alpn: Option<Vec<u8>>,
     /// The host that the client asked for (SNI), in lower case.
@@ -58,7 +58,7 @@ impl Negotiated {
         let certificates: &[CertificateDer<'_>] = state.peer_certificates().unwrap_or_default();
         Some(Negotiated {
             version,
-            cipher_suite: format!("{:?}", state.negotiated_cipher_suite()?.suite()),
+            cipher_suite: state.negotiated_cipher_suite()?.suite().as_str().unwrap_or("unknown"),
             alpn: state.alpn_protocol().map(<[u8]>::to_vec),
             server_name,
             peer_certificates: certificates

@@ -3,7 +3,7 @@
 //! ```text
 //!   block  │ end of a record │ record │ record │ beginning │
 //!               └▶ partial       └──────┴▶ decrypted in place      └▶ partial
-//!   turn's output ─▶ records of at most 16 KiB, a buffer each ─▶ one send
+//!   turn's output ─▶ records of at most 16 KiB, in buffers that are used again ─▶ one send
 //! ```
 //! The handshake is rustls' own, and so are the ciphers and the key schedule. Records are taken from
 //! it here (its interface for kernels that encrypt) because its own record layer copies what it has
@@ -14,16 +14,15 @@ use std::mem;
 use std::ops::Range;
 use std::sync::Arc;
 
-use rustls::crypto::cipher::{
-    InboundOpaqueMessage, MessageDecrypter, MessageEncrypter, OutboundChunks, OutboundPlainMessage,
-};
+use rustls::crypto::cipher::{InboundOpaqueMessage, MessageDecrypter};
 use rustls::{ContentType, Error, ExtractedSecrets, ProtocolVersion, SupportedCipherSuite};
 
 use super::breach::{self, Alert};
-use super::keys::{Keys, decrypter, encrypter};
+use super::keys::{Keys, decrypter};
 use super::negotiated::Negotiated;
+use super::seal::{OVERHEAD_BYTES, Sealer};
 use crate::memory::chain::Chain;
-use crate::net::connection::{Fault, Filter, Opened};
+use crate::net::connection::{Fault, Filter, Opened, take_spare};
 
 /// Type, version and length before each record (RFC 8446, 5.1).
 pub(super) const HEADER_BYTES: usize = 5;
@@ -37,8 +36,11 @@ const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// to stop: they cost us, and it has no use for them.
 const IDLE_RECORDS_MAX: u8 = 32;
 
-/// A turn's output of so many pieces is listed without an allocation.
-const PIECES_IN_PLACE: usize = 8;
+/// Plain bytes that one buffer takes; more go into the next.
+const BUFFERED_BYTES_MAX: usize = 4 * PLAIN_BYTES_MAX;
+/// Plain bytes that one send takes, so that a core is not kept by one connection's backlog, which
+/// would need twice its memory, too.
+const SEALED_AT_ONCE_MAX: usize = 256 * 1024;
 
 const NEW_SESSION_TICKET: u8 = 4;
 const KEY_UPDATE: u8 = 24;
@@ -48,7 +50,7 @@ pub(super) struct Records {
     keys: Box<dyn Keys>,
     suite: SupportedCipherSuite,
     decrypter: Box<dyn MessageDecrypter>,
-    encrypter: Box<dyn MessageEncrypter>,
+    sealer: Sealer,
     /// Numbers of the next records.
     received: u64,
     sent: u64,
@@ -94,7 +96,7 @@ impl Records {
             keys,
             suite,
             decrypter: decrypter(suite, receive)?,
-            encrypter: encrypter(suite, send)?,
+            sealer: Sealer::new(suite, send)?,
             received,
             sent,
             // The last two of a key are kept for the word that ends it.
@@ -214,30 +216,47 @@ impl Records {
 
     /// Tells the peer that a new key comes, and has it.
     fn renew_sent(&mut self) -> Result<(), Alert> {
-        let word = [KEY_UPDATE, 0, 0, 1, 0];
-        let sealed = self.seal_one(ContentType::Handshake, OutboundChunks::Single(&word));
-        self.own.extend_from_slice(&sealed.ok_or(Alert::INTERNAL_ERROR)?);
+        let mut own = mem::take(&mut self.own);
+        let sealed = self.seal_one(ContentType::Handshake, &[KEY_UPDATE, 0, 0, 1, 0], &mut own);
+        self.own = own;
+        sealed?;
         let (number, secrets) = self.keys.next_sent()?;
-        self.encrypter = encrypter(self.suite, secrets)?;
+        self.sealer = Sealer::new(self.suite, secrets)?;
         self.sent = number;
         Ok(())
     }
 
-    fn seal_one(&mut self, typ: ContentType, payload: OutboundChunks<'_>) -> Option<Vec<u8>> {
-        let plain = OutboundPlainMessage { typ, version: ProtocolVersion::TLSv1_2, payload };
-        let sealed = self.encrypter.encrypt(plain, self.sent).ok()?;
+    /// Appends a short record to `out`.
+    fn seal_one(
+        &mut self,
+        typ: ContentType,
+        content: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Alert> {
+        self.sealer.seal(typ, self.sent, out, |out| out.extend_from_slice(content))?;
         self.sent += 1;
-        Some(sealed.encode())
+        Ok(())
     }
 
     /// Says an alert that ends the connection, once.
     fn say(&mut self, level: u8, code: u8) {
-        if !mem::replace(&mut self.has_ended, true)
-            && let Some(alert) =
-                self.seal_one(ContentType::Alert, OutboundChunks::Single(&[level, code]))
-        {
-            self.own.extend_from_slice(&alert);
+        if !mem::replace(&mut self.has_ended, true) {
+            let mut own = mem::take(&mut self.own);
+            // What cannot be said is not: the connection ends in any case.
+            let _ = self.seal_one(ContentType::Alert, &[level, code], &mut own);
+            self.own = own;
         }
+    }
+
+    /// A key that is used up: the next one in 1.3, the end in 1.2.
+    #[cold]
+    fn renew_worn(&mut self, out: &mut Vec<u8>) -> Result<(), Alert> {
+        if !self.is_tls13() {
+            return Err(breach::WORN_OUT);
+        }
+        self.renew_sent()?;
+        out.append(&mut self.own);
+        Ok(())
     }
 
     /// Completes the partial record from the front of `block`: how much of that it took.
@@ -294,37 +313,35 @@ impl Filter for Records {
         })
     }
 
-    fn seal(&mut self, plain: &Chain, sealed: &mut Chain) -> Result<(), Fault> {
+    fn seal(&mut self, plain: &Chain, sealed: &mut Chain) -> Result<usize, Fault> {
         let own = mem::take(&mut self.own);
         sealed.push_buffer(own);
-        let len = plain.len();
-        if len == 0 || self.has_ended {
-            return Ok(());
+        let len = plain.len().min(SEALED_AT_ONCE_MAX);
+        if self.has_ended {
+            return Ok(plain.len()); // nobody hears it
         }
-        let (mut few, many): ([&[u8]; PIECES_IN_PLACE], Vec<&[u8]>);
-        let pieces = if plain.pieces() <= PIECES_IN_PLACE {
-            few = [&[]; PIECES_IN_PLACE];
-            few.iter_mut().zip(plain.slices()).for_each(|(place, piece)| *place = piece);
-            &few[..plain.pieces()]
-        } else {
-            many = plain.slices().collect();
-            &many
-        };
-        let mut rest = OutboundChunks::new(pieces);
-        while !rest.is_empty() {
-            let (part, behind) = rest.split_at(self.plain_bytes_max);
-            if self.sent >= self.sent_max {
-                // A key that is used up: a new one in 1.3, the end in 1.2.
-                let renewed =
-                    if self.is_tls13() { self.renew_sent() } else { Err(breach::WORN_OUT) };
-                renewed.map_err(|alert| Fault::Filter(alert.breach))?;
-                sealed.push_buffer(mem::take(&mut self.own));
+        let mut rest = Reader::of(plain.slices());
+        let mut done = 0;
+        while done < len {
+            let mut buffer = take_spare();
+            let end = len.min(done + BUFFERED_BYTES_MAX);
+            let records = (end - done).div_ceil(self.plain_bytes_max);
+            buffer.reserve(end - done + records * OVERHEAD_BYTES);
+            while done < end {
+                if self.sent >= self.sent_max {
+                    self.renew_worn(&mut buffer).map_err(|alert| Fault::Filter(alert.breach))?;
+                }
+                let count = (end - done).min(self.plain_bytes_max);
+                let write = |out: &mut Vec<u8>| rest.copy(count, out);
+                self.sealer
+                    .seal(ContentType::ApplicationData, self.sent, &mut buffer, write)
+                    .map_err(|alert| Fault::Filter(alert.breach))?;
+                self.sent += 1;
+                done += count;
             }
-            let record = self.seal_one(ContentType::ApplicationData, part);
-            sealed.push_buffer(record.ok_or(Fault::Filter(breach::WORN_OUT.breach))?);
-            rest = behind;
+            sealed.push_buffer(buffer);
         }
-        Ok(())
+        Ok(len)
     }
 
     fn seal_end(&mut self, sealed: &mut Chain) {
@@ -338,6 +355,32 @@ impl Filter for Records {
 
     fn about(&self) -> Arc<dyn Any + Send + Sync> {
         self.about.clone()
+    }
+}
+
+/// Reads pieces one behind the other.
+struct Reader<'a, I> {
+    pieces: I,
+    piece: &'a [u8],
+}
+
+impl<'a, I: Iterator<Item = &'a [u8]>> Reader<'a, I> {
+    fn of(pieces: I) -> Reader<'a, I> {
+        Reader { pieces, piece: &[] }
+    }
+
+    /// Appends the next `count` bytes, which there are.
+    fn copy(&mut self, mut count: usize, out: &mut Vec<u8>) {
+        while count > 0 {
+            if self.piece.is_empty() {
+                let Some(next) = self.pieces.next() else { return };
+                self.piece = next;
+            }
+            let (now, later) = self.piece.split_at(count.min(self.piece.len()));
+            out.extend_from_slice(now);
+            count -= now.len();
+            self.piece = later;
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::future::IntoFuture;
 use std::pin::Pin;
+#[cfg(feature = "tls")]
+use std::sync::LazyLock;
 use std::time::Duration;
 
 #[cfg(feature = "deflate")]
@@ -12,6 +14,8 @@ use super::socket::{Terms, WebSocket};
 use super::url::Url;
 use crate::net::{ReadError, TcpStream};
 use crate::reactor::{Reactor, random_bytes, within};
+#[cfg(feature = "tls")]
+use crate::tls;
 use crate::wire::http::{is_field_name, is_field_value};
 use crate::wire::websocket::RequestPlan;
 
@@ -20,7 +24,8 @@ const HEAD_BYTES_MAX: usize = 8 * 1024;
 /// Fields that the handshake writes itself.
 const RESERVED: [&str; 4] = ["host", "connection", "upgrade", "content-length"];
 
-/// Opens a WebSocket to a server: `ws://host:port/path`. Await it; set what you need before.
+/// Opens a WebSocket to a server: `ws://host:port/path`, or `wss://` for an encrypted one. Await it;
+/// set what you need before.
 ///
 /// ```
 /// use skyring::prelude::*;
@@ -53,6 +58,8 @@ pub fn connect(url: impl Into<String>) -> Connect {
         limits: Limits::default(),
         #[cfg(feature = "deflate")]
         deflate: None,
+        #[cfg(feature = "tls")]
+        tls: None,
         timeout: None,
         fault: None,
     }
@@ -69,6 +76,8 @@ pub struct Connect {
     limits: Limits,
     #[cfg(feature = "deflate")]
     deflate: Option<Deflate>,
+    #[cfg(feature = "tls")]
+    tls: Option<tls::Client>,
     timeout: Option<Duration>,
     fault: Option<&'static str>,
 }
@@ -118,6 +127,13 @@ impl Connect {
         self
     }
 
+    /// Trusts whom `tls` trusts, for `wss://`; whom this machine trusts unless said. (Feature `tls`.)
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: &tls::Client) -> Connect {
+        self.tls = Some(tls.clone());
+        self
+    }
+
     /// How long connecting and the handshake may take together; `SKYRING_CONNECT_TIMEOUT` unless
     /// said.
     pub fn timeout(mut self, timeout: Duration) -> Connect {
@@ -140,7 +156,7 @@ impl Connect {
         if let Some(fault) = self.fault {
             return Err(OpenError::BadOption(fault));
         }
-        let stream = open_stream(&self.url, &url).await?;
+        let stream = open_stream(&self, &url).await?;
         let plan = RequestPlan {
             host: &url.authority,
             target: &url.target,
@@ -173,13 +189,25 @@ impl Connect {
     }
 }
 
-/// Where a client's connection is opened.
-async fn open_stream(text: &str, url: &Url) -> Result<TcpStream, OpenError> {
-    if url.is_secure {
-        return Err(OpenError::BadUrl(text.to_owned(), "wss is not spoken yet"));
+/// Where a client's connection is opened. From here on it is encrypted, or not.
+async fn open_stream(connect: &Connect, url: &Url) -> Result<TcpStream, OpenError> {
+    let to = (url.host.as_str(), url.port);
+    if !url.is_secure {
+        return TcpStream::connect(to).await.map_err(OpenError::Connect);
     }
-    TcpStream::connect((url.host.as_str(), url.port)).await.map_err(OpenError::Connect)
+    #[cfg(feature = "tls")]
+    {
+        let tls = connect.tls.clone().unwrap_or_else(|| SYSTEM.clone());
+        tls.connect(to).await.map_err(OpenError::Tls)
+    }
+    #[cfg(not(feature = "tls"))]
+    Err(OpenError::BadUrl(connect.url.clone(), "this program was built without the feature `tls`"))
 }
+
+/// Trusts whom the machine trusts; read once.
+#[cfg(feature = "tls")]
+static SYSTEM: LazyLock<tls::Client> =
+    LazyLock::new(|| tls::Client::new().expect("nothing is read before the first connection"));
 
 impl IntoFuture for Connect {
     type Output = Result<WebSocket, OpenError>;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::net::{ConnectError, ReadError};
+#[cfg(feature = "tls")]
+use crate::tls::TlsConnectError;
 use crate::wire::websocket::{BadAnswer, ProtocolError};
 
 /// Why nothing more comes of a WebSocket that was not closed in order.
@@ -41,6 +43,12 @@ impl fmt::Display for SocketError {
 
 impl std::error::Error for SocketError {}
 
+impl From<ProtocolError> for Error {
+    fn from(error: ProtocolError) -> Error {
+        Error::Other(error.into())
+    }
+}
+
 impl From<ProtocolError> for SocketError {
     fn from(error: ProtocolError) -> SocketError {
         SocketError::Protocol(error)
@@ -67,6 +75,9 @@ pub enum OpenError {
     BadOption(&'static str),
     /// There is no connection.
     Connect(ConnectError),
+    /// There is no encrypted connection: the server, or its certificate, is not as it should be.
+    #[cfg(feature = "tls")]
+    Tls(TlsConnectError),
     /// The server's answer is none, or it refuses.
     Refused(BadAnswer),
     /// The server ended before its answer was whole, or its head is too long.
@@ -83,6 +94,8 @@ impl fmt::Display for OpenError {
             }
             OpenError::BadOption(why) => f.write_str(why),
             OpenError::Connect(error) => error.fmt(f),
+            #[cfg(feature = "tls")]
+            OpenError::Tls(error) => error.fmt(f),
             OpenError::Refused(answer) => answer.fmt(f),
             OpenError::Read(error) => write!(f, "the server did not answer: {error}"),
             OpenError::TimedOut(limit) => {

@@ -39,14 +39,17 @@ mod handler;
 mod input;
 mod keepalive;
 mod limits;
+mod masks;
 mod message;
 mod options;
+mod outgoing;
 mod prepared;
 mod sending;
 mod serve;
 mod socket;
 mod upgrade;
 mod url;
+mod watch;
 
 pub use self::connect::{Connect, connect};
 #[cfg(feature = "deflate")]
@@ -54,8 +57,9 @@ pub use self::deflate::Deflate;
 pub use self::error::{OpenError, SocketError};
 pub use self::handler::{Handler, Socket};
 pub use self::limits::Limits;
-pub use self::message::{Message, Outgoing, Text};
+pub use self::message::{Message, Text};
 pub use self::options::Options;
+pub use self::outgoing::Outgoing;
 pub use self::prepared::Prepared;
 pub use self::serve::serve;
 pub use self::socket::WebSocket;

@@ -13,8 +13,6 @@ use bytes::Bytes;
 
 #[cfg(feature = "deflate")]
 use super::deflate::Style;
-use super::message::{Kind, Outgoing};
-use crate::memory::chain::Payload;
 use crate::reactor::Reactor;
 use crate::wire::websocket::{FrameHead, OpCode};
 
@@ -60,20 +58,7 @@ struct Encoded {
 }
 
 impl Prepared {
-    /// Takes what [`WebSocket::send`](super::WebSocket::send) takes.
-    ///
-    /// # Panics
-    /// Outside of a reactor.
-    pub fn new<'a>(message: impl Into<Outgoing<'a>>) -> Prepared {
-        let (opcode, payload) = match message.into().0 {
-            Kind::Prepared(prepared) => return prepared.clone(),
-            Kind::Plain(opcode, payload) => (opcode, payload),
-        };
-        let payload = match payload {
-            Payload::Frame(frame) => frame.into_bytes(),
-            Payload::Bytes(bytes) => bytes,
-            Payload::Slice(slice) => Bytes::copy_from_slice(slice),
-        };
+    pub(super) fn of(opcode: OpCode, payload: Bytes) -> Prepared {
         let cores = Reactor::current().settings.cores.len();
         let encoded = (0..cores).map(|_| OnceLock::new()).collect();
         Prepared(Arc::new(Inner { opcode, payload, encoded }))

@@ -1,40 +1,14 @@
 //! Sending: heads, and a client's masks.
 
-use std::cell::RefCell;
-
-use super::message::{Kind, Outgoing};
+use super::outgoing::{Kind, Outgoing};
 use super::prepared::Prepared;
 use super::socket::{Inner, State, WebSocket};
 use crate::error::SendError;
 use crate::memory::chain::Payload;
-use crate::reactor::Reactor;
 use crate::wire::websocket::{FrameHead, OpCode, mask};
 
 /// Up to this length a client masks a frame on the stack, else in a buffer of its own.
 const MASKED_ON_STACK: usize = 1024;
-/// Random bytes that a client gets at once: a system call for so many masks.
-const MASK_BYTES: usize = 64;
-
-/// The masks of a client: unpredictable, as RFC 6455, 10.3 wants them.
-pub(super) struct Masks {
-    bytes: [u8; MASK_BYTES],
-    used: usize,
-}
-
-impl Masks {
-    pub(super) fn new() -> Box<RefCell<Masks>> {
-        Box::new(RefCell::new(Masks { bytes: [0; MASK_BYTES], used: MASK_BYTES }))
-    }
-
-    fn next(&mut self, reactor: &Reactor) -> [u8; 4] {
-        if self.used == MASK_BYTES {
-            reactor.driver(|driver| driver.fill_random(&mut self.bytes));
-            self.used = 0;
-        }
-        self.used += 4;
-        *self.bytes[self.used - 4..].first_chunk().expect("four are left")
-    }
-}
 
 impl WebSocket {
     /// Queues a message: a text (`&str`, `String`, a received [`Text`](super::Text)), bytes, a

@@ -74,7 +74,7 @@ pub fn serve<H: Handler<M>, M: 'static>(
     if request.wants_upgrade("websocket") {
         handler.handshake(&request)?;
     }
-    accept(request, options, async move |ws: WebSocket| {
+    accept(request, options, move |ws: WebSocket| {
         let served = Served {
             handler,
             socket: None,
@@ -89,7 +89,7 @@ pub fn serve<H: Handler<M>, M: 'static>(
             tracing::warn!(%error, "a WebSocket gets no service");
             ws.begin_close(1013, "too many are here");
         }
-        Ok(())
+        None
     })
 }
 

@@ -17,10 +17,10 @@ use std::task::{Context, Poll};
 use super::deflate::Compression;
 use super::error::SocketError;
 use super::input::{Input, Item};
-use super::keepalive::KeepAlive;
+use super::keepalive::{Cause, KeepAlive};
 use super::limits::Limits;
+use super::masks::Masks;
 use super::message::{Message, Text};
-use super::sending::Masks;
 use crate::driver::operation::SocketAddress;
 use crate::memory::frame::Frame;
 use crate::net::{ReadError, Stream};
@@ -292,7 +292,7 @@ impl Inner {
         match item {
             Item::Message { opcode, compressed, payload } => {
                 let payload = if compressed { self.inflate(opcode, &payload)? } else { payload };
-                self.stream.connection().reactor.metrics.websocket_messages.add(1);
+                self.reactor.metrics.websocket_messages.add(1);
                 Ok(Some(Event::Message(message(opcode, payload))))
             }
             Item::Ping(payload) => {
@@ -384,7 +384,7 @@ impl Inner {
     /// The peer has ended its side of the connection.
     fn on_stream_end(&self) {
         if self.state.get() != State::Leaving {
-            self.alive.fail_ended();
+            self.alive.cause.set(Cause::Ended);
         }
         self.end();
     }

@@ -5,7 +5,8 @@ use super::deflate::Compression;
 use super::options::Options;
 use super::socket::{Terms, WebSocket};
 use crate::error::Result;
-use crate::http::{Request, Response};
+use crate::http::upgrade::Local;
+use crate::http::{Request, Response, Upgraded};
 use crate::wire::websocket::{HandshakeError, Offer, read_offer};
 
 /// Goes on with this request as a WebSocket, by `serve`, in a task of its own; nothing of HTTP is
@@ -37,19 +38,22 @@ pub fn upgrade<F>(request: Request, options: &Options, serve: F) -> Result<Respo
 where
     F: AsyncFnOnce(WebSocket) -> Result<()> + 'static,
 {
-    accept(request, options, async move |ws: WebSocket| {
-        let ending = Ending(ws.clone());
-        let served = serve(ws).await;
-        ending.end(&served).await;
-        served
+    accept(request, options, move |ws: WebSocket| {
+        // The future has nothing but what it needs while it waits: it is what an idle socket costs.
+        Some(Box::pin(async move {
+            let ending = Ending(ws.clone());
+            let served = serve(ws).await;
+            Box::pin(ending.end(served)).await;
+        }))
     })
 }
 
 /// As [`upgrade`]; `serve` sees to the end of the WebSocket, too.
-pub(super) fn accept<F>(request: Request, options: &Options, serve: F) -> Result<Response>
-where
-    F: AsyncFnOnce(WebSocket) -> Result<()> + 'static,
-{
+pub(super) fn accept(
+    request: Request,
+    options: &Options,
+    serve: impl FnOnce(WebSocket) -> Option<Local<()>> + 'static,
+) -> Result<Response> {
     let offer = match read(&request, options) {
         Ok(offer) => offer,
         Err(error) => return refuse(error),
@@ -67,9 +71,8 @@ where
         #[cfg(feature = "deflate")]
         compression: agreed.map(|(ours, agreed)| Compression::new(agreed, ours, true)),
     };
-    let mut response = Response::upgrade("websocket", async move |upgraded| {
-        serve(WebSocket::over(upgraded.into_stream(), terms)).await
-    })?;
+    let begin = move |upgraded: Upgraded| serve(WebSocket::over(upgraded.into_stream(), terms));
+    let mut response = Response::upgrade_by("websocket", Box::new(begin))?;
     response = response.header("sec-websocket-accept", &accept)?;
     #[cfg(feature = "deflate")]
     if let Some((_, agreed)) = agreed {
@@ -106,11 +109,13 @@ fn refuse(error: HandshakeError) -> Result<Response> {
 struct Ending(WebSocket);
 
 impl Ending {
-    async fn end(self, served: &Result<()>) {
-        let inner = &self.0.0;
+    async fn end(self, served: Result<()>) {
         match served {
-            Ok(()) => inner.begin_close(1000, ""),
-            Err(_) => inner.begin_close(1011, "the server failed"),
+            Ok(()) => self.0.begin_close(1000, ""),
+            Err(error) => {
+                tracing::debug!(peer = ?self.0.peer(), %error, "a WebSocket's handler failed");
+                self.0.begin_close(1011, "the server failed");
+            }
         }
         // Whoever keeps a handle may be reading; it sees the Close through.
         let _ = self.0.close(1000, "").await;

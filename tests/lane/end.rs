@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use skyring::lane::{self, tokio_uring};
+use skyring::lane::{self, LaneError, tokio_uring};
+use skyring::sim::Simulation;
 use skyring::{Engine, Handle};
 
-use crate::common::{config, deadline};
+use crate::common::{Server, config, deadline, eventually};
 
 const BUFFER_BYTES: usize = 4096;
 
@@ -92,4 +93,35 @@ fn an_operation_that_was_given_up_keeps_its_buffer_beyond_the_end() {
         assert_eq!(end.kind(), ErrorKind::WouldBlock);
         far.write_all(&[0xaa; BUFFER_BYTES]).expect("somebody still has the other end");
     });
+}
+
+#[cfg(feature = "http")]
+#[test]
+fn a_request_that_was_begun_is_answered_by_the_lane_while_the_engine_drains() {
+    use skyring::http::{Response, Router};
+
+    deadline(|| {
+        let config = config().set("drain", "30s").expect("a knob");
+        let server = Server::of(Engine::new(config).http("127.0.0.1:0", |_| {
+            Router::new().get("/", async |_| {
+                skyring::stopping().await;
+                Ok(Response::text(lane::call(async || "by the lane".to_owned()).await?))
+            })
+        }));
+        let mut peer = server.connect();
+        peer.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").expect("it is taken");
+        eventually("the request is read", || server.metrics().bytes_received > 0);
+        server.handle.stop();
+        let mut answer = String::new();
+        peer.read_to_string(&mut answer).expect("an answer, and the end");
+        assert!(answer.ends_with("by the lane"), "{answer}");
+        server.handle.join().expect("the engine ends well");
+    });
+}
+
+#[test]
+fn a_simulation_has_no_lane_and_says_so() {
+    let mut sim = Simulation::new(1);
+    let outcome = sim.run(lane::call(async || 7)).expect("it ends");
+    assert!(matches!(outcome, Err(LaneError::Unavailable(_))), "{outcome:?}");
 }

@@ -33,6 +33,9 @@ fn curl_gets_and_posts_by_both_versions() {
             let with = |more: &[&'static str]| [version, more].concat();
             assert_eq!(curl(&with(&[]), "/", b""), "Hello, World!");
             assert_eq!(curl(&with(&[]), "/large", b"").len(), 8 << 20);
+            // All of it, and the end behind it, waits when the server closes.
+            let close = with(&["-H", "Connection: close"]);
+            assert_eq!(curl(&close, "/large", b"").len(), 8 << 20);
             let sent = vec![b'y'; 700_000];
             let echoed = curl(&with(&["--data-binary", "@-"]), "/echo", &sent);
             assert_eq!(echoed.as_bytes(), sent);

@@ -275,3 +275,41 @@ fn a_stopping_engine_ends_encrypted_connections_in_order() {
         server.handle.join().expect("a clean end");
     });
 }
+
+#[test]
+fn a_proxys_header_comes_before_the_handshake() {
+    deadline(|| {
+        let (authority, tls, _) = both();
+        let networks = ["127.0.0.0/8".parse().expect("a network")];
+        let gate = Gate::raw().proxies(networks).tls(&tls).agent(|client| {
+            let peer = client.peer().map(ToString::to_string).unwrap_or_default();
+            Whose(peer)
+        });
+        let server = Server::start(config(), gate);
+        let name = rustls::pki_types::ServerName::try_from("localhost").expect("a name");
+        let config = std::sync::Arc::new(trust(&authority));
+        let mut tls = rustls::ClientConnection::new(config, name).expect("a configuration");
+        // The header and the first words of the handshake in one piece.
+        let mut first = b"PROXY TCP4 203.0.113.7 198.51.100.1 4711 443\r\n".to_vec();
+        tls.write_tls(&mut first).expect("written");
+        let mut socket = connect(server.address);
+        socket.write_all(&first).expect("written");
+        let mut peer = rustls::StreamOwned::new(tls, socket);
+        peer.write_all(b"who am I?").expect("written");
+        let mut answer = [0; 16];
+        peer.read_exact(&mut answer).expect("answered");
+        assert_eq!(&answer, b"203.0.113.7:4711");
+        drop(peer);
+        server.settle();
+        server.stop();
+    });
+}
+
+/// Tells each client who it is.
+struct Whose(String);
+
+impl Agent for Whose {
+    async fn frame(&mut self, client: &Client, _: Frame) -> Result<()> {
+        client.send(&self.0)
+    }
+}

@@ -5,6 +5,7 @@ use skyring::prelude::*;
 use skyring::sim::Simulation;
 use skyring::tls::{self, HandshakeError, Pem, SetupError, TlsConnectError};
 
+use crate::common::{Echo, Server, config, deadline, eventually};
 use crate::support::{Authority, Folder, trusting};
 
 const AT: &str = "127.0.0.1:443";
@@ -217,4 +218,59 @@ fn files_that_are_wrong_are_named_with_what_is_wrong() {
     let error = tls::Client::builder().ca(key.as_str()).build().expect_err("no certificate");
     assert!(error.to_string().contains("one.key"), "{error}");
     assert!(matches!(tls::Server::builder().build(), Err(SetupError::NoCertificate)));
+}
+
+/// What a client says of a peer that does this.
+fn strange<F>(peer: impl FnOnce(skyring::net::TcpStream) -> F + 'static) -> TlsConnectError
+where
+    F: Future<Output = ()> + 'static,
+{
+    let client = trusting(&Authority::new("a"));
+    let mut sim = Simulation::new(1);
+    sim.start(Engine::new(Config::new().cores(1))).expect("it starts");
+    let error = sim.run(async move {
+        let listener = TcpListener::bind(AT).expect("a free port");
+        spawn(async move { peer(listener.accept().await.expect("it connects")).await });
+        client.connect(AT).await.expect_err("no TLS")
+    });
+    let error = error.unwrap_or_else(|stuck| panic!("{stuck}"));
+    assert_eq!((sim.metrics().tls_failed, sim.metrics().tls_handshakes), (1, 0));
+    sim.stop().expect("nothing is left");
+    error
+}
+
+#[test]
+fn a_client_says_what_is_strange_about_its_peer() {
+    let error = strange(async |stream| {
+        let _ = stream.write("HTTP/1.1 400 Bad Request\r\n\r\n");
+        let _ = stream.close().await;
+    });
+    let text = error.to_string();
+    assert!(text.contains("speaks no TLS") && text.contains("HTTP/1.1 400"), "{text}");
+    let error = strange(async |stream| drop(stream.close().await));
+    assert!(matches!(why(Err(error)), HandshakeError::Ended));
+    let error = strange(async |stream| stream.shutdown());
+    assert!(matches!(why(Err(error)), HandshakeError::Failed(_)));
+    let error = strange(async |_stream| std::future::pending().await);
+    assert!(matches!(why(Err(error)), HandshakeError::TimedOut(_)));
+}
+
+#[test]
+fn nobody_that_this_machine_trusts_has_signed_it() {
+    deadline(|| {
+        let tls = Authority::new("a").issue(&["127.0.0.1"]).server();
+        let server = Server::start(config(), Gate::raw().tls(&tls).agent(|_| Echo));
+        let address = server.address;
+        let asked = server.handle.run_on(0, move || async move {
+            tls::Client::new()?.connect(address).await.map(|_| ()).map_err(Error::from)
+        });
+        let error = asked.expect("no panic").expect_err("it is not trusted").to_string();
+        // The latter where this machine trusts nobody.
+        assert!(
+            error.contains("that is trusted here") || error.contains("ca-certificates"),
+            "{error}"
+        );
+        eventually("both ends are closed", || server.handle.connections() == 0);
+        server.stop();
+    });
 }

@@ -14,6 +14,11 @@ use crate::support::{MESSAGE_BYTES_MAX, deflate, router, serve_echo};
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/websocket/autobahn.py");
 const SHORT: &str = "1.*,2.*,3.*,4.*,5.*,6.*,7.*,10.*";
 
+/// Room for the longest message on its way back.
+fn roomy() -> Config {
+    config().send_queue_bytes_max(2 * MESSAGE_BYTES_MAX)
+}
+
 /// The cases to run.
 fn cases() -> String {
     match std::env::var("AUTOBAHN") {
@@ -54,7 +59,7 @@ fn our_server_passes() {
     if !has_kosoku() {
         return;
     }
-    let server = Server::of(Engine::new(config()).http("127.0.0.1:0", |_| router()));
+    let server = Server::of(Engine::new(roomy()).http("127.0.0.1:0", |_| router()));
     let mut child = start(&["server", &server.address.to_string(), &cases()]);
     let output = child.stdout.take().expect("a pipe");
     finish(child, output);
@@ -72,7 +77,7 @@ fn our_client_passes() {
     output.read_line(&mut address).expect("the address comes first");
     let base = format!("ws://{}", address.trim());
     let (told, tells) = mpsc::channel();
-    let engine = Engine::new(config()).setup(move |_| {
+    let engine = Engine::new(roomy()).setup(move |_| {
         let (base, told) = (base.clone(), told.clone());
         spawn(async move { told.send(run_cases(&base).await) });
         Ok(())

@@ -5,6 +5,10 @@
 mod common;
 
 mod autobahn;
+mod clients;
 mod echo;
+mod ends;
 mod handlers;
+mod limits;
+mod storms;
 mod support;

@@ -25,6 +25,7 @@ use crate::generator::{Options, Pacing};
 use crate::machine::Machine;
 use crate::protocol::Protocol;
 use crate::protocol::http::Shape;
+use crate::protocol::websocket::{Ask, ECHO};
 use crate::units::{parse_bytes, parse_count, parse_duration, parse_rate};
 use outcome::{Outcome, Records};
 use plan::{Group, Side};
@@ -61,9 +62,12 @@ pub struct Args {
     /// How the stream is cut into frames.
     #[arg(long, value_enum, default_value_t = Framing::U16)]
     framing: Framing,
-    /// Path of the requests of HTTP [default: /plaintext, or /echo with --echo]
+    /// Path of HTTP and WebSocket [default: /plaintext; /echo with --echo, and of WebSocket]
     #[arg(long, value_name = "PATH")]
     path: Option<String>,
+    /// Texts instead of binary messages, of WebSocket
+    #[arg(long)]
+    text: bool,
     /// How requests of HTTP look.
     #[command(flatten)]
     shape: Shape,
@@ -98,15 +102,25 @@ pub struct Args {
 enum Kind {
     /// Frames that come back.
     Frames,
+    /// Frames that come back, over TLS.
+    Tls,
     /// HTTP/1.1.
     Http,
+    /// Messages of WebSocket that come back.
+    Websocket,
 }
 
 impl Args {
     fn protocol(&self) -> Protocol {
         match self.protocol {
             Kind::Frames => Protocol::Frames(self.framing),
+            Kind::Tls => Protocol::Secure(self.framing),
             Kind::Http => Protocol::Http(self.shape.ask(self.path.clone(), None, self.bytes())),
+            Kind::Websocket => Protocol::WebSocket(Ask {
+                path: self.path.clone().unwrap_or_else(|| ECHO.to_owned()),
+                authority: None,
+                is_text: self.text,
+            }),
         }
     }
 

@@ -55,6 +55,11 @@ impl Connection {
         self.queue.push_back(Request { sequence, intended_ns, sent_ns: 0, slice });
     }
 
+    /// Says something beside the requests.
+    pub(super) fn say(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+
     /// Writes what may be sent now behind each other and returns it, with the count.
     #[inline]
     pub(super) fn write(

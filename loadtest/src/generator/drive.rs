@@ -8,7 +8,7 @@ use super::slice::{Pacing, Plan, Progress, Slice, Tick};
 use super::{Generator, IN_FLIGHT_MAX};
 use crate::cpu::{self, CpuTimes};
 use crate::error::{Error, Result};
-use crate::protocol::{Answer, Wrong};
+use crate::protocol::{Answer, Aside, Wrong};
 use crate::schedule::Poisson;
 use crate::sys::Event;
 
@@ -200,17 +200,16 @@ impl<'a> Drive<'a> {
         let mut sends = 0;
         let mut now = self.generator.now_ns();
         while let Some(slot) = self.generator.dirty.pop() {
-            let Generator { ring, connections, dialogue, .. } = &mut *self.generator;
+            let Generator { wire, connections, dialogue, .. } = &mut *self.generator;
             let connection = &mut connections[slot as usize];
             connection.is_dirty = false;
-            if connection.is_lost || ring.is_sending(slot as usize) {
+            if connection.is_lost || wire.ring.is_sending(slot as usize) {
                 continue;
             }
             let (out, count) = connection.write(dialogue, self.bound, now);
-            if count == 0 {
+            if !wire.send(slot as usize, out) {
                 continue;
             }
-            ring.send(slot as usize, out);
             self.generator.outstanding += count as u64;
             self.waiting -= count;
             sends += 1;
@@ -232,27 +231,27 @@ impl<'a> Drive<'a> {
             Some(due) if due <= others.saturating_add(SPIN_NS) => {
                 let now = self.generator.now_ns();
                 if due <= now {
-                    self.generator.ring.poll().map(drop)
+                    self.generator.wire.ring.poll().map(drop)
                 } else if due - now > SPIN_NS {
                     let sleep = Duration::from_nanos(due - now - SPIN_NS);
-                    self.generator.ring.wait(sleep)
+                    self.generator.wire.ring.wait(sleep)
                 } else {
                     self.spin(due)
                 }
             }
-            _ => self.generator.ring.wait(Duration::from_nanos(others - now + 1)),
+            _ => self.generator.wire.ring.wait(Duration::from_nanos(others - now + 1)),
         };
         result.map_err(|error| Error::run(format!("the generator's ring: {error}")))
     }
 
     fn spin(&mut self, due: u64) -> std::io::Result<()> {
         // What was asked for goes out first, so that only idle time counts as spinning.
-        if self.generator.ring.poll()? {
+        if self.generator.wire.ring.poll()? {
             return Ok(());
         }
         let begin = self.generator.now_ns();
         let mut now = begin;
-        while now < due && !self.generator.ring.poll()? {
+        while now < due && !self.generator.wire.ring.poll()? {
             std::hint::spin_loop();
             now = self.generator.now_ns();
         }
@@ -266,18 +265,22 @@ impl<'a> Drive<'a> {
     /// it, and booking one takes far less than a microsecond.
     fn reap(&mut self) {
         let now = self.generator.now_ns();
-        while let Some((slot, event)) = self.generator.ring.next_event() {
+        while let Some((slot, event)) = self.generator.wire.ring.next_event() {
             let state = &self.generator.connections[slot];
             if state.is_lost {
                 continue;
             }
             match event {
                 Event::Received(bytes) if bytes > 0 => {
-                    self.replies(slot, now);
+                    match self.generator.wire.absorb(slot) {
+                        Ok(()) => self.replies(slot, now),
+                        Err(what) => self.lose(slot, &what, Loss::Framing),
+                    }
                     let state = &self.generator.connections[slot];
                     if !state.is_lost {
                         let (is_awaited, waits) = (state.outstanding() > 0, state.waiting() > 0);
-                        self.generator.ring.receive(slot, is_awaited);
+                        let waits = waits || self.generator.wire.has_to_say(slot);
+                        self.generator.wire.ring.receive(slot, is_awaited);
                         // The answer made room for what was due on this connection meanwhile.
                         if waits {
                             self.generator.mark(slot as u32);
@@ -298,10 +301,16 @@ impl<'a> Drive<'a> {
     /// Checks and measures every whole reply that came on a connection.
     fn replies(&mut self, slot: usize, now: u64) {
         loop {
-            let Generator { ring, connections, dialogue, .. } = &mut *self.generator;
-            let received = ring.received(slot);
+            let Generator { wire, connections, dialogue, .. } = &mut *self.generator;
+            let received = wire.received(slot);
             if received.is_empty() {
                 return;
+            }
+            if let Aside::Whole { bytes, reply } = dialogue.aside(received) {
+                wire.consume(slot, bytes);
+                connections[slot].say(&reply);
+                self.generator.mark(slot as u32);
+                continue;
             }
             let Some(&request) = connections[slot].front() else {
                 let count = received.len();
@@ -312,13 +321,13 @@ impl<'a> Drive<'a> {
                 );
             };
             match dialogue.answer(received, request.sequence, request.intended_ns) {
-                Answer::Incomplete if ring.is_full(slot) => {
+                Answer::Incomplete if wire.is_full(slot) => {
                     let what = format!("an answer of more than {} bytes", received.len());
                     return self.lose(slot, &what, Loss::Framing);
                 }
                 Answer::Incomplete => return,
                 Answer::Whole { bytes, checked } => {
-                    ring.consume(slot, bytes);
+                    wire.consume(slot, bytes);
                     connections[slot].answered();
                     self.generator.outstanding -= 1;
                     match checked {
@@ -383,8 +392,10 @@ impl<'a> Drive<'a> {
         self.generator.outstanding -= outstanding;
         self.generator.live.retain(|&live| live as usize != slot);
         // Ends what is still in flight on it; its events are passed over.
-        let _ =
-            rustix::net::shutdown(self.generator.ring.socket(slot), rustix::net::Shutdown::Both);
+        let _ = rustix::net::shutdown(
+            self.generator.wire.ring.socket(slot),
+            rustix::net::Shutdown::Both,
+        );
         let errors = &mut self.slice.errors;
         match loss {
             Loss::Lost => errors.connection_lost += 1,

@@ -11,6 +11,7 @@ pub(crate) mod connect;
 mod connection;
 mod drive;
 mod slice;
+mod wire;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -20,8 +21,8 @@ pub use slice::{Errors, Pacing, Plan, Progress, Silent, Slice, Tick};
 use crate::error::{Error, Result};
 use crate::protocol::{Dialogue, Protocol};
 use crate::schedule::splitmix;
-use crate::sys::Ring;
 use connection::Connection;
+use wire::Wire;
 
 /// Most connections of one generator.
 pub const CONNECTIONS_MAX: usize = 1_000_000;
@@ -59,7 +60,7 @@ pub struct Options {
 /// Connections to one server, and all that driving them takes. It stays on the thread that made
 /// it.
 pub struct Generator {
-    ring: Ring,
+    wire: Wire,
     connections: Vec<Connection>,
     /// The connections that still stand.
     live: Vec<u32>,
@@ -88,10 +89,17 @@ impl Generator {
         let dialogue = options.protocol.prepare(target, options.payload_bytes, options.seed)?;
         let receive_bytes = receive_bytes(dialogue.answer_bytes_max(), options.in_flight);
         let ring = connect::all(target, options.connections, receive_bytes, progress)?;
+        for slot in 0..options.connections {
+            dialogue.open(ring.socket(slot))?;
+        }
+        let wire = match options.protocol.is_secure() {
+            false => Wire::plain(ring),
+            true => Wire::secure(ring, options.connections, receive_bytes)?,
+        };
         // The thread's sleeps end on time; the default slack of 50 us would be send lag.
         let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
         let mut generator = Self {
-            ring,
+            wire,
             connections: (0..options.connections).map(|_| Connection::new()).collect(),
             live: (0..options.connections as u32).collect(),
             dirty: Vec::with_capacity(options.connections),
@@ -101,7 +109,7 @@ impl Generator {
             slices: 0,
             outstanding: 0,
         };
-        (0..options.connections).for_each(|slot| generator.ring.receive(slot, true));
+        (0..options.connections).for_each(|slot| generator.wire.ring.receive(slot, true));
         generator.submit()?;
         Ok(generator)
     }
@@ -164,7 +172,10 @@ impl Generator {
     }
 
     fn submit(&mut self) -> Result<()> {
-        self.ring.submit().map_err(|error| Error::run(format!("the generator's ring: {error}")))
+        self.wire
+            .ring
+            .submit()
+            .map_err(|error| Error::run(format!("the generator's ring: {error}")))
     }
 }
 

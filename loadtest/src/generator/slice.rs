@@ -119,7 +119,7 @@ impl Errors {
         self.sentences.extend(other.sentences.iter().take(room).cloned());
     }
 
-    pub(super) fn say(&mut self, sentence: fmt::Arguments<'_>) {
+    pub(crate) fn say(&mut self, sentence: fmt::Arguments<'_>) {
         if self.sentences.len() < SENTENCES_MAX {
             self.sentences.push(sentence.to_string());
         }

@@ -32,6 +32,9 @@ use verdict::Evidence;
 const CALIBRATION: Duration = Duration::from_millis(800);
 const CALIBRATION_WARM_UP: Duration = Duration::from_millis(400);
 
+/// Connections unless said.
+const CONNECTIONS: u64 = 64;
+
 /// How long the last answers of a run are waited for.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -44,9 +47,9 @@ pub struct Run {
     /// Server to start when there is no target: skyring, a peer of `serve`, or a command line
     #[arg(long, value_name = "NAME", default_value = "skyring", env = "SKYRING_LOAD_SERVER")]
     pub server: String,
-    /// Connections, all open from the start
-    #[arg(short, long, value_name = "N", default_value = "64", value_parser = parse_count, env = "SKYRING_LOAD_CONNECTIONS")]
-    pub connections: u64,
+    /// Connections, all open from the start [default: 64]
+    #[arg(short, long, value_name = "N", value_parser = parse_count, env = "SKYRING_LOAD_CONNECTIONS")]
+    pub connections: Option<u64>,
     /// Measured time
     #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = parse_duration, env = "SKYRING_LOAD_DURATION")]
     pub duration: Duration,
@@ -94,10 +97,10 @@ pub enum Format {
 }
 
 /// Who is driven.
-struct Target {
+pub(crate) struct Target {
     name: String,
-    address: SocketAddr,
-    pid: Option<u32>,
+    pub(crate) address: SocketAddr,
+    pub(crate) pid: Option<u32>,
     config: Value,
     /// Ends with the run.
     _server: Option<Server>,
@@ -176,14 +179,14 @@ fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf> {
 fn options(args: &Run, scenario: &Scenario) -> Options {
     Options {
         protocol: scenario.protocol.clone(),
-        connections: args.connections as usize,
+        connections: args.connections.unwrap_or(CONNECTIONS) as usize,
         payload_bytes: scenario.payload_bytes,
         in_flight: args.in_flight as usize,
         seed: args.seed,
     }
 }
 
-fn check_time(args: &Run) -> Result<()> {
+pub(crate) fn check_time(args: &Run) -> Result<()> {
     const LONGEST: Duration = Duration::from_secs(24 * 3600);
     if args.duration.is_zero() || args.duration > LONGEST || args.warm_up > LONGEST {
         return Err(Error::usage("the duration lies above 0 and up to 24h; the warm-up up to 24h"));
@@ -191,7 +194,7 @@ fn check_time(args: &Run) -> Result<()> {
     Ok(())
 }
 
-fn find_target(args: &Run, scenario: &Scenario, core: usize) -> Result<Target> {
+pub(crate) fn find_target(args: &Run, scenario: &Scenario, core: usize) -> Result<Target> {
     let Some(address) = scenario.target else {
         let server = Server::start(
             &args.server,

@@ -8,10 +8,12 @@
 //! Answers come in the order of the requests on their connection; each is compared whole.
 
 pub mod http;
+pub mod websocket;
 
 use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 
 use crate::error::{Error, Result};
 use crate::framing::{Framing, Reply};
@@ -22,8 +24,12 @@ use crate::payload::{Differs, Payload};
 pub enum Protocol {
     /// Frames that come back as they were sent.
     Frames(Framing),
+    /// The same over TLS.
+    Secure(Framing),
     /// HTTP/1.1: one request again and again.
     Http(http::Ask),
+    /// WebSocket: messages that come back.
+    WebSocket(websocket::Ask),
 }
 
 /// All that is needed to write requests and to check answers.
@@ -33,6 +39,8 @@ pub enum Dialogue {
     Frames(Payload),
     /// Of HTTP.
     Http(Box<http::Dialogue>),
+    /// Of WebSocket.
+    WebSocket(Box<websocket::Dialogue>),
 }
 
 /// What stands at the front of received bytes.
@@ -49,6 +57,20 @@ pub enum Answer {
     },
     /// The stream cannot be read any further, and why.
     Broken(String),
+}
+
+/// What a peer says beside its answers, at the front of received bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Aside {
+    /// Nothing.
+    None,
+    /// A whole one.
+    Whole {
+        /// How many bytes it takes.
+        bytes: usize,
+        /// What it must be answered with.
+        reply: Vec<u8>,
+    },
 }
 
 /// What an answer is not as it should be in.
@@ -77,7 +99,9 @@ impl Protocol {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Frames(_) => "frames",
+            Self::Secure(_) => "tls",
             Self::Http(_) => "http",
+            Self::WebSocket(_) => "websocket",
         }
     }
 
@@ -86,16 +110,23 @@ impl Protocol {
         let bytes = crate::units::show_count(payload_bytes as u64);
         match self {
             Self::Frames(framing) => format!("{} frames of {bytes} bytes", framing.name()),
+            Self::Secure(framing) => {
+                format!("{} frames of {bytes} bytes over TLS", framing.name())
+            }
             Self::Http(ask) if payload_bytes == 0 => format!("{} {}", ask.method, ask.path),
             Self::Http(ask) => format!("{} {} with {bytes} bytes", ask.method, ask.path),
+            Self::WebSocket(ask) => {
+                let kind = if ask.is_text { "text" } else { "binary" };
+                format!("{kind} messages of WebSocket of {bytes} bytes")
+            }
         }
     }
 
     /// The framing, where there is one.
     pub fn framing(&self) -> Option<Framing> {
         match self {
-            Self::Frames(framing) => Some(*framing),
-            Self::Http(_) => None,
+            Self::Frames(framing) | Self::Secure(framing) => Some(*framing),
+            Self::Http(_) | Self::WebSocket(_) => None,
         }
     }
 
@@ -105,8 +136,9 @@ impl Protocol {
     /// A sentence with the bound that was passed.
     pub fn check_size(&self, payload_bytes: usize) -> std::result::Result<(), String> {
         match self {
-            Self::Frames(framing) => framing.check_size(payload_bytes),
+            Self::Frames(framing) | Self::Secure(framing) => framing.check_size(payload_bytes),
             Self::Http(ask) => ask.check_size(payload_bytes),
+            Self::WebSocket(ask) => ask.check_size(payload_bytes),
         }
     }
 
@@ -117,11 +149,16 @@ impl Protocol {
     pub fn prepare(&self, at: SocketAddr, payload_bytes: usize, seed: u64) -> Result<Dialogue> {
         self.check_size(payload_bytes).map_err(Error::usage)?;
         Ok(match self {
-            Self::Frames(framing) => {
+            Self::Frames(framing) | Self::Secure(framing) => {
                 Dialogue::Frames(Payload::new(*framing, payload_bytes, seed).map_err(Error::usage)?)
             }
             Self::Http(ask) => {
                 Dialogue::Http(Box::new(http::Dialogue::ask(ask, at, payload_bytes, seed)?))
+            }
+            Self::WebSocket(ask) => {
+                let authority = at.to_string();
+                let dialogue = websocket::Dialogue::new(ask, &authority, payload_bytes, seed)?;
+                Dialogue::WebSocket(Box::new(dialogue))
             }
         })
     }
@@ -129,27 +166,56 @@ impl Protocol {
     /// How `serve` is told to start a server that speaks this: skyring's has a name for each kind.
     pub fn serve(&self, name: &str) -> Vec<OsString> {
         match self {
-            Self::Frames(framing) => {
+            Self::Frames(framing) | Self::Secure(framing) => {
+                let is_ours = name == "skyring" && self.is_secure();
+                let name = if is_ours { "tls" } else { name };
                 [name, "--framing", framing.name()].iter().map(OsString::from).collect()
             }
             Self::Http(_) if name == "skyring" => vec!["http".into()],
-            Self::Http(_) => vec![name.into()],
+            Self::WebSocket(_) if name == "skyring" => vec!["websocket".into()],
+            Self::Http(_) | Self::WebSocket(_) => vec![name.into()],
         }
     }
 
+    /// Whether all of it travels in TLS.
+    pub fn is_secure(&self) -> bool {
+        matches!(self, Self::Secure(_))
+    }
+
     /// Whether an open loop may send what is due before the answer of what was sent has come.
-    /// Peers of frames do; those of HTTP only as far as they were asked to.
+    /// Those of frames and of WebSocket do; those of HTTP only as far as they were asked to.
     pub fn is_free(&self) -> bool {
-        matches!(self, Self::Frames(_))
+        !matches!(self, Self::Http(_))
     }
 }
 
 impl Dialogue {
+    /// What goes before the first request on a connection, which blocks.
+    ///
+    /// # Errors
+    /// The peer does not agree to it.
+    pub fn open(&self, socket: &OwnedFd) -> Result<()> {
+        match self {
+            Self::Frames(_) | Self::Http(_) => Ok(()),
+            Self::WebSocket(dialogue) => dialogue.open(socket),
+        }
+    }
+
+    /// What stands at the front of received bytes beside answers.
+    #[inline]
+    pub fn aside(&self, received: &[u8]) -> Aside {
+        match self {
+            Self::Frames(_) | Self::Http(_) => Aside::None,
+            Self::WebSocket(dialogue) => dialogue.aside(received),
+        }
+    }
+
     /// Bytes of a request, as good as exactly.
     pub fn request_bytes(&self) -> usize {
         match self {
             Self::Frames(payload) => payload.frame_bytes(),
             Self::Http(dialogue) => dialogue.request_bytes(),
+            Self::WebSocket(dialogue) => dialogue.request_bytes(),
         }
     }
 
@@ -158,6 +224,7 @@ impl Dialogue {
         match self {
             Self::Frames(payload) => payload.frame_bytes(),
             Self::Http(dialogue) => dialogue.answer_bytes_max(),
+            Self::WebSocket(dialogue) => dialogue.answer_bytes_max(),
         }
     }
 
@@ -167,6 +234,7 @@ impl Dialogue {
         match self {
             Self::Frames(payload) => payload.write(sequence, intended_ns, out),
             Self::Http(dialogue) => dialogue.write(sequence, intended_ns, out),
+            Self::WebSocket(dialogue) => dialogue.write(sequence, intended_ns, out),
         }
     }
 
@@ -176,6 +244,7 @@ impl Dialogue {
         match self {
             Self::Frames(payload) => frame(payload, received, sequence, intended_ns),
             Self::Http(dialogue) => dialogue.answer(received, sequence, intended_ns),
+            Self::WebSocket(dialogue) => dialogue.answer(received, sequence, intended_ns),
         }
     }
 
@@ -184,6 +253,7 @@ impl Dialogue {
         match self {
             Self::Frames(payload) => payload.payload_bytes(),
             Self::Http(dialogue) => dialogue.content_bytes(),
+            Self::WebSocket(dialogue) => dialogue.content_bytes(),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! first line of output; the way that bytes go in and out is each one's own. The peers are what
 //! others use for HTTP, WebSocket and TLS, by the feature `peers`.
 
+mod certificate;
 mod epoll;
 mod finder;
 mod long_way;
@@ -13,6 +14,7 @@ mod peers;
 mod raw_uring;
 mod skyring;
 mod tokio;
+mod websocket;
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -49,9 +51,10 @@ pub struct Args {
     /// How the stream is cut into frames; only whole frames are answered.
     #[arg(long, value_enum, default_value_t = Framing::U16)]
     framing: Framing,
-    /// Bytes that one read of the epoll or tokio server takes at most.
-    #[arg(long, value_parser = parse_buffer, default_value = "64k", value_name = "BYTES")]
-    read_bytes: usize,
+    /// Bytes that one read takes at most, of the epoll, tokio and tokio-rustls servers [default:
+    /// 64k] and of tungstenite [default: 16k]
+    #[arg(long, value_parser = parse_buffer, value_name = "BYTES")]
+    read_bytes: Option<usize>,
     /// How the epoll server is told of readiness.
     #[arg(long, value_enum, default_value_t = epoll::Trigger::Edge)]
     trigger: epoll::Trigger,
@@ -72,6 +75,13 @@ pub struct Args {
     modes: raw_uring::Modes,
 }
 
+impl Args {
+    fn read_bytes(&self) -> usize {
+        let own = if self.server == Server::Tungstenite { 16 << 10 } else { 64 << 10 };
+        self.read_bytes.unwrap_or(own)
+    }
+}
+
 /// The servers by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Server {
@@ -79,8 +89,12 @@ pub enum Server {
     Skyring,
     /// skyring's chat, for `skyring-load chat`: no echo comes from it.
     Chat,
+    /// skyring's echo over TLS.
+    Tls,
     /// skyring's HTTP server: GET /plaintext, POST /echo.
     Http,
+    /// skyring's WebSocket server: messages on /echo come back.
+    Websocket,
     /// The smallest possible io_uring loop: the floor.
     RawUring,
     /// epoll with direct writes.
@@ -89,6 +103,12 @@ pub enum Server {
     Tokio,
     /// hyper on tokio: HTTP/1.1, the same paths as `http`.
     Hyper,
+    /// A WebSocket echo by tokio-tungstenite.
+    Tungstenite,
+    /// A WebSocket echo by fastwebsockets.
+    Fastwebsockets,
+    /// A framed echo over TLS by tokio-rustls.
+    TokioRustls,
 }
 
 /// Listens, says where on the first line of stdout, and serves until a signal ends the process.
@@ -100,22 +120,27 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Server::Skyring => return skyring::echo(args.listen, args.framing, args.way, &args.set),
         Server::Chat => return skyring::chat(args.listen, args.framing, &args.set),
         Server::Http => return skyring::http(args.listen, args.root.clone(), &args.set),
+        Server::Tls => return skyring::tls(args.listen, args.framing, &args.set),
+        Server::Websocket => return websocket::run(args.listen, &args.set),
         _ => {}
     }
     let name = args.server.name();
+    let read_bytes = args.read_bytes();
     let listener =
         TcpListener::bind(args.listen).doing(&format!("listening on {}", args.listen))?;
     // A second listen on the same socket only changes the backlog, which std does not let us say.
     rustix::net::listen(&listener, BACKLOG).doing("setting the backlog")?;
     announce(args, &listener).doing("printing the address")?;
     let served = match args.server {
-        Server::Skyring | Server::Chat | Server::Http => {
+        Server::Skyring | Server::Chat | Server::Tls | Server::Http | Server::Websocket => {
             unreachable!("it opens its listeners itself")
         }
         Server::RawUring => raw_uring::run(listener, args.framing, args.modes),
-        Server::Epoll => epoll::run(&listener, args.framing, args.read_bytes, args.trigger),
-        Server::Tokio => tokio::run(listener, args.framing, args.read_bytes),
-        Server::Hyper => peer(listener, args)?,
+        Server::Epoll => epoll::run(&listener, args.framing, read_bytes, args.trigger),
+        Server::Tokio => tokio::run(listener, args.framing, read_bytes),
+        Server::Hyper | Server::Tungstenite | Server::Fastwebsockets | Server::TokioRustls => {
+            peer(listener, args)?
+        }
     };
     served.doing(&format!("the server {name}"))?;
     Ok(ExitCode::SUCCESS)
@@ -144,15 +169,21 @@ impl Server {
 
 fn announce(args: &Args, listener: &TcpListener) -> io::Result<()> {
     let how = match args.server {
-        Server::Skyring | Server::Chat | Server::Http => unreachable!("it announces itself"),
+        Server::Skyring | Server::Chat | Server::Tls | Server::Http | Server::Websocket => {
+            unreachable!("it announces itself")
+        }
         Server::RawUring => args.modes.to_string(),
-        Server::Epoll => format!("{} triggered, reads of {} B", args.trigger, args.read_bytes),
-        Server::Tokio => format!("reads of {} B", args.read_bytes),
+        Server::Epoll => format!("{} triggered, reads of {} B", args.trigger, args.read_bytes()),
+        Server::Tokio | Server::Tungstenite | Server::TokioRustls => {
+            format!("reads of {} B", args.read_bytes())
+        }
         Server::Hyper => format!("pipeline_flush {}", args.pipeline_flush),
+        Server::Fastwebsockets => "tokio".to_owned(),
     };
     let name = args.server.name();
     let spoken = match args.server {
         Server::Hyper => "http",
+        Server::Tungstenite | Server::Fastwebsockets => "websocket",
         _ => args.framing.name(),
     };
     let mut out = io::stdout().lock();

@@ -11,8 +11,10 @@ use serde_json::{Map, Value};
 use skyring::http::{Limits as HttpLimits, Response, Router};
 use skyring::limit::Limit;
 use skyring::servers::chat::Limits;
-use skyring::{Config, Engine, Framing as Wire, Handle, servers};
+use skyring::tls::{self, Pem};
+use skyring::{Agent, Client, Config, Engine, Frame, Framing as Wire, Gate, Handle, servers};
 
+use super::certificate::{self, Pair};
 use super::{PLAINTEXT_WORDS, long_way};
 use crate::error::{Error, Result};
 use crate::framing::{Framing, PAYLOAD_BYTES_MAX};
@@ -49,6 +51,26 @@ pub(super) fn chat(listen: SocketAddr, framing: Framing, set: &[String]) -> Resu
     })
 }
 
+/// The echo server over TLS.
+pub(super) fn tls(listen: SocketAddr, framing: Framing, set: &[String]) -> Result<ExitCode> {
+    let Pair { certificate, key } = certificate::make()?;
+    let tls = tls::Server::builder().certificate(Pem::bytes(certificate), Pem::bytes(key)).build();
+    let tls = tls.map_err(|error| Error::run(error.to_string()))?;
+    let gate = Gate::framed(wire(framing)).tls(&tls).agent(|_client| Echo);
+    serve(set, &format!("{} over TLS", framing.name()), |config| {
+        Engine::new(config).gate(listen.to_string(), gate)
+    })
+}
+
+/// Answers each frame with itself.
+struct Echo;
+
+impl Agent for Echo {
+    async fn frame(&mut self, client: &Client, frame: Frame) -> skyring::Result<()> {
+        client.send(frame)
+    }
+}
+
 /// A few words, what was sent, and files, over HTTP.
 pub(super) fn http(listen: SocketAddr, root: Option<PathBuf>, set: &[String]) -> Result<ExitCode> {
     let listen = listen.to_string();
@@ -77,14 +99,33 @@ fn wire(framing: Framing) -> Wire {
 
 /// Serves until a signal; the first line says where, the second the configuration.
 fn serve(set: &[String], spoken: &str, make: impl FnOnce(Config) -> Engine) -> Result<ExitCode> {
-    let config = config(set).map_err(|error| Error::usage(error.to_string()))?;
-    let values = Value::Object(values(&config));
+    let (config, values) = configured(set)?;
     let served = make(config).run_then(|handle| {
         // Nobody listens any more: the signal that ends us is on its way.
         let _ = announce(handle, spoken, &values);
     });
     served.map_err(|error| Error::run(format!("the server skyring: {error}")))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// As [`serve`], but returns while the engine runs.
+pub(super) fn start(
+    set: &[String],
+    spoken: &str,
+    make: impl FnOnce(Config) -> Engine,
+) -> Result<Handle> {
+    let (config, values) = configured(set)?;
+    let started = make(config).start();
+    let handle = started.map_err(|error| Error::run(format!("the server skyring: {error}")))?;
+    let _ = announce(&handle, spoken, &values);
+    Ok(handle)
+}
+
+/// The configuration, and what is told of it.
+fn configured(set: &[String]) -> Result<(Config, Value)> {
+    let config = config(set).map_err(|error| Error::usage(error.to_string()))?;
+    let values = Value::Object(values(&config));
+    Ok((config, values))
 }
 
 fn config(set: &[String]) -> skyring::Result<Config> {

@@ -4,8 +4,7 @@ use std::io;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::finder::{FRAME_BYTES_MAX, Finder, FrameTooLong};
 use crate::framing::Framing;
@@ -23,7 +22,10 @@ pub(super) fn run(listener: TcpListener, framing: Framing, read_bytes: usize) ->
             match listener.accept().await {
                 // A peer's end, whatever its cause, is the end of its task and of nothing else.
                 Ok((stream, _)) => {
-                    tokio::spawn(async move { serve(stream, framing, read_bytes).await.ok() });
+                    tokio::spawn(async move {
+                        stream.set_nodelay(true)?;
+                        echo(stream, framing, read_bytes).await
+                    });
                 }
                 Err(_) => std::thread::sleep(ACCEPT_PAUSE),
             }
@@ -32,8 +34,10 @@ pub(super) fn run(listener: TcpListener, framing: Framing, read_bytes: usize) ->
 }
 
 /// Echoes one connection until it ends. The buffer holds an incomplete frame and one read.
-async fn serve(mut stream: TcpStream, framing: Framing, read_bytes: usize) -> io::Result<()> {
-    stream.set_nodelay(true)?;
+pub(super) async fn echo<S>(mut stream: S, framing: Framing, read_bytes: usize) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let mut finder = Finder::new(framing);
     let mut buffer = vec![0; read_bytes];
     let mut filled = 0;
@@ -55,6 +59,8 @@ async fn serve(mut stream: TcpStream, framing: Framing, read_bytes: usize) -> io
         filled += n;
         if end > 0 {
             stream.write_all(&buffer[..end]).await?;
+            // TLS may keep a part of a record; a plain stream keeps nothing.
+            stream.flush().await?;
             buffer.copy_within(end..filled, 0);
             filled -= end;
         }

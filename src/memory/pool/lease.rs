@@ -45,7 +45,6 @@ impl Lease {
 
     /// The bytes, to be changed where they lie; only while this is all there is of them: no other
     /// lease, here or detached.
-    #[cfg(any(feature = "tls", feature = "websocket", test))]
     #[inline]
     pub(crate) fn bytes_mut(&mut self) -> Option<&mut [u8]> {
         let entry = self.entry();

@@ -11,7 +11,7 @@
 #![cfg_attr(not(feature = "tls"), allow(dead_code, reason = "TLS is the only filter there is"))]
 
 use std::any::Any;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::ops::Range;
@@ -34,11 +34,12 @@ pub(crate) trait Filter: Send {
     /// by the next [`Filter::seal`].
     fn open(&mut self, block: &mut [u8], opened: &mut Opened) -> Result<(), Fault>;
 
-    /// Appends to `sealed` what the filter has to say itself, and then `plain`.
+    /// Appends to `sealed` what the filter has to say itself, and then as much of `plain` as one
+    /// send is to take. Returns how much of it that is.
     ///
     /// # Errors
     /// Nothing can be sealed any more.
-    fn seal(&mut self, plain: &Chain, sealed: &mut Chain) -> Result<(), Fault>;
+    fn seal(&mut self, plain: &Chain, sealed: &mut Chain) -> Result<usize, Fault>;
 
     /// Appends to `sealed` the word that nothing more comes, unless it was said.
     fn seal_end(&mut self, sealed: &mut Chain);
@@ -64,6 +65,10 @@ enum Piece {
     /// Where it was received.
     Within(Range<usize>),
 }
+
+/// Buffers that a core keeps for its next sends, in number and in bytes.
+const SPARES_MAX: usize = 256;
+const SPARE_BYTES_MAX: usize = 1 << 20;
 
 /// Up to this size a piece moves down to the one before it: they are one frame then, which is
 /// cheaper to cut, to hold and to echo than two.
@@ -166,6 +171,7 @@ pub(super) struct Parted {
 thread_local! {
     /// The pieces' room, used again for each receive.
     static ROOM: Cell<Vec<Piece>> = const { Cell::new(Vec::new()) };
+    static SPARES: RefCell<Spares> = const { RefCell::new(Spares { buffers: Vec::new(), bytes: 0 }) };
 }
 
 impl Connection {
@@ -290,31 +296,65 @@ impl Connection {
         };
         let mut sealed = std::mem::take(&mut filtered.room);
         let done = filtered.parted.filter.seal(&plain, &mut sealed);
-        if self.finishing.get() && self.output.borrow().is_taken() {
+        let is_all = matches!(done, Ok(count) if count == plain.len());
+        if is_all && self.finishing.get() && self.output.borrow().is_taken() {
             filtered.parted.filter.seal_end(&mut sealed);
         }
         self.filter.set(Some(filtered));
-        let len = plain.len();
-        plain.advance(len); // outside of a borrow: it drops what was sealed
-        if let Err(fault) = done {
-            self.on_read_end(Err(fault));
-            self.abort_now();
-            return None;
+        match done {
+            Ok(count) => {
+                plain.advance(count); // outside of a borrow: it drops what was sealed
+                self.output.borrow_mut().next_sealed(sealed, plain, count)
+            }
+            Err(fault) => {
+                self.on_read_end(Err(fault));
+                self.abort_now();
+                None
+            }
         }
-        self.output.borrow_mut().next_sealed(sealed, plain, len)
     }
 
-    /// Keeps the room of a chain that was sent.
+    /// Keeps the room of a chain, all of which was sent.
     #[inline]
-    pub(super) fn keep_room(&self, chain: Chain) -> Chain {
-        if let Some(mut filtered) = self.filter.take() {
-            let kept = chain.is_empty() && chain.is_compact();
-            let chain = if kept { std::mem::replace(&mut filtered.room, chain) } else { chain };
-            self.filter.set(Some(filtered));
-            return chain;
+    pub(super) fn keep_room(&self, mut chain: Chain) -> Chain {
+        let Some(mut filtered) = self.filter.take() else { return chain };
+        while let Some(buffer) = chain.take_buffer() {
+            give_spare(buffer);
         }
+        if chain.is_empty() && chain.is_compact() {
+            chain = std::mem::replace(&mut filtered.room, chain);
+        }
+        self.filter.set(Some(filtered));
         chain
     }
+}
+
+/// Buffers that were sent, for the next sends of this core.
+#[derive(Default)]
+struct Spares {
+    buffers: Vec<Vec<u8>>,
+    bytes: usize,
+}
+
+/// An empty buffer, of whatever room.
+pub(crate) fn take_spare() -> Vec<u8> {
+    SPARES.with_borrow_mut(|spares| {
+        let buffer = spares.buffers.pop().unwrap_or_default();
+        spares.bytes -= buffer.capacity();
+        buffer
+    })
+}
+
+/// Keeps a buffer whose content was sent, up to a bound for them all.
+fn give_spare(mut buffer: Vec<u8>) {
+    buffer.clear();
+    SPARES.with_borrow_mut(|spares| {
+        let bytes = spares.bytes + buffer.capacity();
+        if bytes <= SPARE_BYTES_MAX && spares.buffers.len() < SPARES_MAX {
+            spares.bytes = bytes;
+            spares.buffers.push(buffer);
+        }
+    });
 }
 
 /// What a filter has come to with what was received.

@@ -25,7 +25,7 @@ use rustix::io::Errno;
 use self::closing::Flushing;
 use self::filter::Filtered;
 #[cfg(feature = "tls")]
-pub(crate) use self::filter::{Breach, Opened};
+pub(crate) use self::filter::{Breach, Opened, take_spare};
 pub(crate) use self::filter::{Fault, Filter};
 pub(crate) use self::leaving::Departure;
 use super::output::{Backlog, Output};

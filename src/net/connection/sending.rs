@@ -95,8 +95,10 @@ impl Connection {
         if self.write_ended.get() {
             return self.advance(); // the output was given up meanwhile
         }
-        chain.advance(sent); // outside of the borrow: it drops what was sent
-        let chain = self.keep_room(chain);
+        if sent == chain.len() {
+            chain = self.keep_room(chain);
+        }
+        chain.advance(sent.min(chain.len())); // outside of the borrow: it drops what was sent
         let backlog = self.output.borrow_mut().sent(chain, sent);
         self.flushed.set(self.flushed.get().saturating_sub(sent));
         match result {
@@ -182,6 +184,8 @@ impl Flush for Connection {
         let next = if self.write_ended.get() { None } else { self.next_chain() };
         self.flushed.set(self.output.borrow().bytes());
         if let Some(chain) = next {
+            // Whatever a filter has left for the next send hangs on this one.
+            let report = if self.output.borrow().is_taken() { report } else { Report::Prompt };
             self.operations.set(self.operations.get() + 1);
             self.reactor.submit(self.key(), Operation::Send(self.socket, chain, report));
             return;

@@ -35,6 +35,15 @@ pub struct Ask {
     pub is_echo: bool,
 }
 
+/// The status and the content that a server answers a plain GET with.
+///
+/// # Errors
+/// It cannot be reached, or answers nothing that could be read.
+pub fn fetch(path: &str, at: SocketAddr) -> Result<(u16, Vec<u8>)> {
+    let ask = Ask { method: "GET".into(), path: path.to_owned(), authority: None, is_echo: false };
+    probe::ask(&Dialogue::new(&ask, at, 0, 0)?, at)
+}
+
 /// How a request is asked for on the command line.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Shape {

@@ -1,7 +1,10 @@
 //! Servers of others, each on tokio's current-thread runtime with one task for each connection:
 //! what a program would use that does not use skyring.
 
+mod fastwebsockets;
 mod hyper;
+mod rustls;
+mod tungstenite;
 
 use std::io;
 use std::net::TcpListener;
@@ -24,6 +27,18 @@ pub(super) fn run(listener: TcpListener, args: &Args) -> io::Result<()> {
             Server::Hyper => {
                 let pipeline_flush = args.pipeline_flush;
                 accept(listener, move |stream| hyper::serve(stream, pipeline_flush)).await
+            }
+            Server::Tungstenite => {
+                let read_bytes = args.read_bytes();
+                accept(listener, move |stream| tungstenite::serve(stream, read_bytes)).await
+            }
+            Server::Fastwebsockets => accept(listener, fastwebsockets::serve).await,
+            Server::TokioRustls => {
+                let (acceptor, framing) = (rustls::acceptor()?, args.framing);
+                let read_bytes = args.read_bytes();
+                let serve =
+                    move |stream| rustls::serve(acceptor.clone(), stream, framing, read_bytes);
+                accept(listener, serve).await
             }
             _ => unreachable!("no other server is a peer"),
         }
