@@ -275,7 +275,7 @@ enum Rest {
     },
     /// Whether all of it was written, in the end.
     Some {
-        write: Local<bool>,
+        write: upgrade::Local<bool>,
         goes_on: bool,
     },
 }

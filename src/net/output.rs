@@ -370,6 +370,43 @@ mod tests {
         assert_eq!(chain.pieces(), 3, "the small part was copied, the half was not");
     }
 
+    /// Seals by capitals between brackets, as much as one send takes.
+    fn seal(output: &mut Output, count: usize) -> Option<Chain> {
+        let mut plain = output.take_plain()?;
+        let mut sealed = Chain::default();
+        let count = count.min(plain.len());
+        let capitals = text(&plain)[..count].to_uppercase();
+        sealed.push_buffer(format!("[{capitals}]").into_bytes());
+        plain.advance(count);
+        output.next_sealed(sealed, plain, count)
+    }
+
+    #[test]
+    fn what_is_sealed_is_counted_and_leaves_before_what_is_not() {
+        let mut output = Output::new(100, 0);
+        push(&mut output, "before");
+        output.set_apart(); // as it is, whatever comes
+        push(&mut output, "abcdef");
+        let chain = seal(&mut output, 4).expect("output waits");
+        assert_eq!((text(&chain).as_str(), output.bytes()), ("before[ABCD]", 6 + 6 + 2));
+        assert!(output.take_plain().is_none() && !output.is_taken(), "one send in flight");
+        push(&mut output, "gh");
+        assert_eq!(sent(&mut output, chain, 9), None);
+        // A short send's rest is sealed already, and what was left of the turn comes next.
+        let chain = seal(&mut output, 3).expect("output waits");
+        assert_eq!((text(&chain).as_str(), output.bytes()), ("CD][EFG]", 3 + 5 + 1));
+        output.set_apart();
+        assert_eq!(sent(&mut output, chain, 7), None);
+        assert_eq!(text(&output.take_rest()), "]h", "for another core, in order");
+        assert!(output.is_empty() && output.is_taken());
+        let mut sealed = Chain::default();
+        sealed.push_buffer(b"]h".to_vec());
+        output.put_rest(sealed);
+        push(&mut output, "i");
+        assert_eq!(output.clear_plain().len(), 1);
+        assert_eq!(text(&seal(&mut output, 0).expect("the rest")), "]h[]");
+    }
+
     #[test]
     fn warnings_double_and_end_with_drained() {
         let mut output = Output::new(1000, 10);

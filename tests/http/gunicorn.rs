@@ -34,7 +34,6 @@ fn start(config: Config) -> Server {
     Server::of(Engine::new(config).http("127.0.0.1:0", |_| Router::new().fallback(tell)))
 }
 
-#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 #[test]
 fn gunicorns_requests_are_understood_or_refused_as_their_names_say() {
     let has_python = Command::new("python3").arg("--version").output().is_ok();

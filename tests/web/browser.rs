@@ -20,10 +20,7 @@ fn two_people_chat_in_a_browser_by_keyboard() {
     if !Path::new(CHROMIUM).exists() || !playwright.exists() {
         let text = "SKIPPED: the browser's test needs chromium (Debian's package) and \
              playwright-core (npm install --prefix target/npm playwright-core)";
-        #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
-        {
-            eprintln!("{text}");
-        }
+        eprintln!("{text}");
         return;
     }
     deadline(|| {

@@ -5,7 +5,7 @@
 //!   TLS     write ──► session ──► ring.send      ring.received ──► session ──► plain ──► answers
 //! ```
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -149,10 +149,7 @@ impl Session {
             let state = self.tls.process_new_packets().map_err(io::Error::other)?;
             let start = self.plain.len();
             self.plain.resize(start + state.plaintext_bytes_to_read(), 0);
-            match self.tls.reader().read_exact(&mut self.plain[start..]) {
-                Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error),
-                _ => {}
-            }
+            self.tls.reader().read_exact(&mut self.plain[start..])?;
         }
         Ok(())
     }

@@ -46,9 +46,9 @@ impl Call {
         Fields::new(&self.fields).value(name).is_some()
     }
 
-    /// Whether a packed answer was asked for by us, who unpack it.
+    /// Whether a packed answer was asked for by us, who unpack it. A part of one cannot be.
     pub(super) fn unpacks(&self) -> bool {
-        cfg!(feature = "gzip") && !self.says("accept-encoding")
+        cfg!(feature = "gzip") && !self.says("accept-encoding") && !self.says("range")
     }
 
     /// The head of the request.
@@ -170,6 +170,8 @@ mod tests {
         let own = "Host: b\r\nUser-Agent: c\r\nAccept-Encoding: br\r\n";
         let post = head(&call("POST", "http://a", own, body()));
         assert_eq!(post, format!("POST / HTTP/1.1\r\ncontent-length: 4\r\n{own}\r\n"));
+        let part = head(&call("GET", "http://a", "Range: bytes=0-1\r\n", Body::None));
+        assert!(!part.contains("gzip"), "a part of what is packed cannot be unpacked");
         assert!(head(&call("PUT", "http://a", "", Body::None)).contains("content-length: 0\r\n"));
         assert!(!head(&call("DELETE", "http://a", "", Body::None)).contains("content-length"));
     }

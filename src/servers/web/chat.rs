@@ -77,7 +77,9 @@ impl Handler for Guest {
 
 /// The way to a browser. One that is gone is none of the sender's business.
 fn outlet(socket: WebSocket) -> Outlet {
-    Rc::new(move |event: &Bytes| drop(socket.send(Outgoing::text(event.clone()))))
+    Rc::new(move |event: &Bytes| {
+        let _ = socket.send(Outgoing::text(event.clone()));
+    })
 }
 
 thread_local! {
