@@ -296,8 +296,11 @@ fn write_answer(link: &Rc<Link>, site: &Site, asked: &Asked, answered: Answered)
     if matches!(response.content, Content::Upgrade(_)) && !asked.upgrade {
         response = said(426, "Ask for the upgrade that is served here.");
     }
-    let streams = matches!(response.content, Content::Stream(..));
     let body_left = link.body_left();
+    if matches!(response.content, Content::Upgrade(_)) && body_left != Some(0) {
+        response = said(400, "A request for an upgrade has no body.");
+    }
+    let streams = matches!(response.content, Content::Stream(..));
     let is_read = body_left == Some(0)
         || !link.is_continue_due() && body_left.is_some_and(|left| left <= SKIPPED_BYTES_MAX);
     let can_go_on = asked.keep_alive && !closes && !link.draining.get();
