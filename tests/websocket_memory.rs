@@ -1,5 +1,6 @@
 //! What a WebSocket holds while nothing happens, and what an echo allocates: little, and nothing.
 #![cfg(feature = "websocket")]
+#![expect(clippy::print_stdout, reason = "what it holds and calls for is worth reading")]
 
 mod common;
 #[path = "common/heap.rs"]

@@ -8,6 +8,7 @@ INFORMATIONAL.
 """
 
 import asyncio
+import os
 import sys
 from collections import Counter
 
@@ -55,7 +56,9 @@ def main():
         results = asyncio.run({"server": server, "client": client}[mode](*arguments))
     except FailureError as failure:
         results = failure.results
-    sys.exit(0 if report(results) else 1)
+    code = 0 if report(results) else 1
+    sys.stdout.flush()
+    os._exit(code)  # kosoku's own threads sometimes do not survive the interpreter's end
 
 
 main()
