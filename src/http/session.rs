@@ -17,7 +17,7 @@ use super::refusal::{answer, internal, refused, said};
 use super::request::Request;
 use super::response::{Content, Response, Writing};
 use super::site::Site;
-use super::upgrade::{self, Local};
+use super::upgrade;
 use crate::clock::Now;
 use crate::error::Result;
 use crate::limit::RetryAfter;

@@ -53,6 +53,7 @@ impl Suite {
         (Suite(child), output)
     }
 
+    #[expect(clippy::print_stdout, reason = "the table is what one runs it for")]
     fn finish(mut self, mut output: impl Read) {
         let mut text = String::new();
         output.read_to_string(&mut text).expect("text");

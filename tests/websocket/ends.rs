@@ -160,7 +160,7 @@ fn a_client_refuses_masks_of_its_server_and_says_so() {
 
 #[test]
 fn an_end_without_a_close_is_an_error_and_half_an_end_too() {
-    let mut sim = stubborn(|stream| drop(stream));
+    let mut sim = stubborn(drop);
     run(&mut sim, async {
         let ws = websocket::connect("ws://127.0.0.1").await?;
         assert!(matches!(ws.read().await, Err(SocketError::Ended)));

@@ -30,10 +30,9 @@ impl Guest {
 
 impl Handler<Said> for Guest {
     fn handshake(&mut self, request: &Request) -> Result<()> {
-        match request.query_value("name") {
-            Some(name) => Ok(self.note(format!("asked {name}"))),
-            None => Err(Refusal::new(401, "Who are you?").into()),
-        }
+        let name = request.query_value("name").ok_or(Refusal::new(401, "Who are you?"))?;
+        self.note(format!("asked {name}"));
+        Ok(())
     }
 
     async fn connected(&mut self, socket: &Socket<Said>) -> Result<()> {
