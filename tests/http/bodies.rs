@@ -156,3 +156,18 @@ fn who_writes_to_a_peer_that_is_gone_hears_of_it() {
         crate::common::eventually("the writer ends", || server.handle.connections() == 0);
     });
 }
+
+#[test]
+fn a_body_that_is_cut_is_the_peers_fault() {
+    deadline(|| {
+        let server = start();
+        for (field, cut) in
+            [("Content-Length: 5", "hell"), ("Transfer-Encoding: chunked", "5\r\nhello\r\n")]
+        {
+            let mut peer = Peer::of(&server);
+            let answer = peer.send(post("/echo", field) + cut).finish().answer();
+            assert_eq!(answer.status, 400, "{field}");
+            assert!(peer.is_closed());
+        }
+    });
+}

@@ -44,35 +44,40 @@ fn answers(mut bytes: &[u8]) -> Vec<u16> {
                 }
             }
             Ok(None) => return statuses,
-            Err(error) => {
-                statuses.push(error.status());
+            Err(status) => {
+                statuses.push(status);
                 return statuses;
             }
         }
     }
 }
 
-/// How many bytes the first request has, and whether more may follow.
-fn answer(bytes: &[u8]) -> Result<Option<(usize, bool)>, RequestError> {
-    let Step::Head(head) = whole(bytes)? else { return Ok(None) };
+/// How many bytes the first request has, and whether more may follow; or the status of its refusal. A
+/// body that is cut is refused, a head that is cut is none.
+fn answer(bytes: &[u8]) -> Result<Option<(usize, bool)>, u16> {
+    const CUT: u16 = 400;
+    let Step::Head(head) = whole(bytes).map_err(|error| error.status())? else { return Ok(None) };
     let mut at = head.encoded;
     match head.body {
-        BodyLength::Bytes(len) if len > BODY_BYTES_MAX => return Err(RequestError::BodyTooLong),
+        BodyLength::Bytes(len) if len > BODY_BYTES_MAX => {
+            return Err(RequestError::BodyTooLong.status());
+        }
         BodyLength::Bytes(len) => at += len as usize,
         BodyLength::Chunked => {
             let mut chunked = Chunked::new();
             loop {
-                let (used, chunk) = chunked.decode(&bytes[at..])?;
+                let chunk = chunked.decode(&bytes[at..]);
+                let (used, chunk) = chunk.map_err(|error| error.status())?;
                 at += used;
                 match chunk {
                     Chunk::Done => break,
-                    Chunk::Partial => return Ok(None),
+                    Chunk::Partial => return Err(CUT),
                     _ => {}
                 }
             }
         }
     }
-    Ok((at <= bytes.len()).then_some((at, head.keep_alive)))
+    if at <= bytes.len() { Ok(Some((at, head.keep_alive))) } else { Err(CUT) }
 }
 
 fn unescape(text: &str) -> Vec<u8> {
