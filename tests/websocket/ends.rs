@@ -247,6 +247,7 @@ fn what_is_no_handshake_is_answered_as_it_should_be() {
         };
         let plain = ask(String::new()).await?;
         assert!(plain.starts_with("HTTP/1.1 426 ") && plain.contains("upgrade: websocket"));
+        assert!(plain.contains("connection: upgrade"), "RFC 9110, 7.8: {plain}");
         let old = ask(format!("{ASKS}{KEY}Sec-WebSocket-Version: 8\r\n")).await?;
         assert!(old.starts_with("HTTP/1.1 426 ") && old.contains("sec-websocket-version: 13"));
         let version = "Sec-WebSocket-Version: 13\r\n";
