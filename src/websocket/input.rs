@@ -145,6 +145,21 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_frame_without_a_mask_is_no_message_no_ping_and_no_close() {
+        for frame in [b"\x81\x00", b"\x82\x00", b"\x89\x00", b"\x88\x00"] {
+            let whole = Frame::from(frame.to_vec());
+            let mut input = Input::new(LIMITS, false, true);
+            input.put(whole.slice(..));
+            assert_eq!(input.next(|| {}).expect_err("no mask"), ProtocolError::Unmasked);
+            let mut input = Input::new(LIMITS, false, true);
+            input.put(whole.slice(..1));
+            assert!(input.next(|| {}).is_ok_and(|item| item.is_none()));
+            input.put(whole.slice(1..));
+            assert_eq!(input.next(|| {}).expect_err("no mask"), ProtocolError::Unmasked);
+        }
+    }
+
+    #[test]
     fn what_came_before_a_frame_without_a_mask_is_read_first() {
         let mut input = Input::new(LIMITS, false, true);
         input.put(Frame::from([TWO, b"\x81\x01x"].concat()));
