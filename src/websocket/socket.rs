@@ -29,7 +29,7 @@ use crate::wire::websocket::{Close, OpCode, ProtocolError, Small};
 
 /// Bytes that a turn may send before no more is read in it.
 const FRESH_BYTES_MAX: usize = 256 * 1024;
-/// Bytes that a peer has decompressed here for the price of one message.
+/// Bytes that a peer has decompressed here, before and after, for the price of one message.
 #[cfg(feature = "deflate")]
 const INFLATED_BYTES: usize = 16 * 1024;
 
@@ -351,7 +351,8 @@ impl Inner {
         let compression = self.compression.as_ref().expect("else the decoder refuses the bit");
         let bytes_max = self.limits.message_bytes_max;
         let message = compression.borrow_mut().inflate(payload, bytes_max)?;
-        self.spent.set(self.spent.get() + (message.len() / INFLATED_BYTES) as u32);
+        let work = (payload.len() + message.len()) / INFLATED_BYTES;
+        self.spent.set(self.spent.get().saturating_add(work as u32));
         if opcode == OpCode::Text && simdutf8::basic::from_utf8(&message).is_err() {
             return Err(ProtocolError::BadUtf8);
         }
