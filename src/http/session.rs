@@ -284,9 +284,8 @@ enum Rest {
 /// Writes the head of the answer, and its body if that is short.
 fn write_answer(link: &Rc<Link>, site: &Site, asked: &Asked, answered: Answered) -> Rest {
     let Answered { mut response, closes } = answered;
-    if let Some(log) = &asked.log {
-        log.status.set(response.status);
-    }
+    // Before it is dropped: what is refused must not hang on how much has come.
+    let has_body = link.body_left() != Some(0);
     // What writes a body may read the request's meanwhile.
     if !matches!(response.content, Content::Stream(..)) {
         link.skip_body();
@@ -294,9 +293,8 @@ fn write_answer(link: &Rc<Link>, site: &Site, asked: &Asked, answered: Answered)
     if link.is_broken() {
         link.reactor.metrics.http_refused.add(1);
     }
-    let body_left = link.body_left();
     if matches!(response.content, Content::Upgrade(_)) {
-        if body_left != Some(0) {
+        if has_body {
             // What comes of it would be taken for the other protocol.
             response = said(400, "A request for an upgrade has no body.");
         } else if !asked.upgrade {
@@ -305,7 +303,11 @@ fn write_answer(link: &Rc<Link>, site: &Site, asked: &Asked, answered: Answered)
             response.fields = fields;
         }
     }
+    if let Some(log) = &asked.log {
+        log.status.set(response.status);
+    }
     let streams = matches!(response.content, Content::Stream(..));
+    let body_left = link.body_left();
     let is_read = body_left == Some(0)
         || !link.is_continue_due() && body_left.is_some_and(|left| left <= SKIPPED_BYTES_MAX);
     let can_go_on = asked.keep_alive && !closes && !link.draining.get();

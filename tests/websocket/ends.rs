@@ -257,6 +257,9 @@ fn what_is_no_handshake_is_answered_as_it_should_be() {
         assert!(foreign.starts_with("HTTP/1.1 403 "), "{foreign}");
         let body = ask(format!("{ASKS}{version}{KEY}Content-Length: 5\r\n")).await?;
         assert!(body.starts_with("HTTP/1.1 400 "), "{body}");
+        let chunked = ask(format!("{ASKS}{version}{KEY}Transfer-Encoding: chunked\r\n\r\n0\r\n"));
+        let chunked = chunked.await?;
+        assert!(chunked.starts_with("HTTP/1.1 400 "), "{chunked}");
         let good = ask(format!(
             "{ASKS}{version}{KEY}Origin: https://A.example\r\nSec-WebSocket-Protocol: v3, v2, v1\r\n"
         ));
