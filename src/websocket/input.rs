@@ -91,6 +91,12 @@ impl Input {
         Ok(Some(item))
     }
 
+    /// Drops what was received, and finds nothing.
+    pub(super) fn discard(&mut self) -> Option<Item> {
+        self.piece = None;
+        None
+    }
+
     /// Everything was looked at.
     fn check(&self) -> Result<Option<Item>, ProtocolError> {
         match &self.unmasker {

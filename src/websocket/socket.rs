@@ -256,7 +256,10 @@ impl Inner {
                 return Poll::Pending;
             }
             let joined = || self.reactor.metrics.frames_joined.add(1);
-            let next = self.input.borrow_mut().next(joined);
+            let next = match self.state.get() {
+                State::Leaving => Ok(self.input.borrow_mut().discard()), // nothing counts behind a Close
+                _ => self.input.borrow_mut().next(joined),
+            };
             match next {
                 Ok(Some(item)) => match self.take(item) {
                     Ok(Some(event)) => return Poll::Ready(Ok(Some(event))),
@@ -321,9 +324,6 @@ impl Inner {
     }
 
     fn take(self: &Rc<Self>, item: Item) -> Result<Option<Event>, ProtocolError> {
-        if self.state.get() == State::Leaving {
-            return Ok(None); // nothing counts behind a Close
-        }
         match item {
             Item::Message { opcode, compressed, payload } => {
                 let payload = if compressed { self.inflate(opcode, &payload)? } else { payload };

@@ -140,6 +140,24 @@ fn a_client_ends_a_connection_that_its_server_leaves_open() {
 }
 
 #[test]
+fn nothing_counts_behind_a_servers_close() {
+    let mut sim = stubborn(|stream| {
+        spawn(async move {
+            let _ = stream.write(b"\x88\x02\x03\xe8\xff\xffno frame\x81\x01x");
+            sleep(Duration::from_secs(1)).await;
+            let _ = stream.write(b"\xff\xffnor this");
+        });
+    });
+    run(&mut sim, async {
+        let ws = websocket::connect("ws://127.0.0.1").await?;
+        assert!(ws.read().await?.is_none());
+        assert_eq!(ws.closed_with().map(|close| close.code), Some(1000));
+        Ok(())
+    });
+    sim.stop().expect("a clean end");
+}
+
+#[test]
 fn a_client_refuses_masks_of_its_server_and_says_so() {
     let mut sim = stubborn(|stream| {
         spawn(async move {
