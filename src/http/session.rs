@@ -284,6 +284,13 @@ fn write_answer(link: &Rc<Link>, site: &Site, asked: &Asked, answered: Answered)
     if let Some(log) = &asked.log {
         log.status.set(response.status);
     }
+    // What has still to come of a request is not of the protocol behind it (RFC 9110, 7.8).
+    if matches!(response.content, Content::Upgrade(_))
+        && asked.upgrade
+        && link.body_left() != Some(0)
+    {
+        response = said(400, "A request for an upgrade has no body here.");
+    }
     // What writes a body may read the request's meanwhile.
     if !matches!(response.content, Content::Stream(..)) {
         link.skip_body();
