@@ -375,7 +375,7 @@ async fn write_long(link: &Rc<Link>, body: Payload<'static>) -> bool {
 }
 
 /// Waits until the peer has taken what was written. Whether it has.
-async fn wait_sent(link: &Rc<Link>) -> bool {
+pub(super) async fn wait_sent(link: &Rc<Link>) -> bool {
     link.allow_push();
     let sent = poll_fn(|cx| match link.poll_sent(cx) {
         Poll::Ready(sent) => Poll::Ready(sent.is_ok()),
