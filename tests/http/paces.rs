@@ -176,7 +176,8 @@ fn a_reader_that_is_slow_gets_all_and_one_that_takes_nothing_is_reset() {
 
 #[test]
 fn the_last_answer_of_a_connection_has_as_much_time_as_all_others() {
-    let mut sim = Simulation::new(3).weather(Faults { socket_bytes_max: 8192, ..Faults::default() });
+    let mut sim =
+        Simulation::new(3).weather(Faults { socket_bytes_max: 8192, ..Faults::default() });
     let config = Config::new().cores(1).receive_bytes_max(4096).pool_block_bytes(4096);
     sim.start(Engine::new(config).http("127.0.0.1:80", |_| {
         let body = async |_| Ok(Response::bytes("image/png", vec![b'x'; 200_000]));
