@@ -66,6 +66,17 @@ fn json_and_forms_go_out_and_json_comes_in() {
         let shown = response.text().await?;
         assert!(shown.contains("content-type: application/x-www-form-urlencoded\n"), "{shown}");
         assert!(shown.ends_with("text=h%C3%A9"), "{shown}");
+        // What a body is says the user, before or behind it, and once: a second one is refused.
+        let own = "application/problem+json";
+        let posted = || client.post(url("/show"));
+        for request in [
+            posted().header("Content-Type", own).json(&message),
+            posted().json(&message).header("content-type", own),
+            posted().header("content-type", "a/b").header("content-type", own).form(&message),
+        ] {
+            let shown = request.await?.text().await?;
+            assert!(shown.contains(&format!("content-type: {own}\n")), "{shown}");
+        }
         let mut response = client.get(BASE).await?;
         let error = response.json::<Message>().await.expect_err("no JSON");
         assert!(matches!(error, ClientError::NotJson(_)), "{error}");
