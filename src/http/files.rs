@@ -133,6 +133,8 @@ impl Found {
         let tag = format!("\"{modified_ns:x}-{len:x}\"");
         let date = write_date(modified);
         let conditions = Conditions {
+            wanted_match: request.header("if-match"),
+            unmodified_since: request.header("if-unmodified-since"),
             none_match: request.header("if-none-match"),
             modified_since: request.header("if-modified-since"),
             range: request.header("range"),
@@ -142,6 +144,9 @@ impl Found {
             Verdict::Whole => (200, 0, len),
             Verdict::Part(start, end) => (206, start, end),
             Verdict::NotModified => (304, 0, 0),
+            Verdict::Refused => {
+                return Ok(super::refusal::said(412, "The file is another one by now."));
+            }
             Verdict::Unsatisfiable => {
                 let range = format!("bytes */{len}");
                 let refused = super::refusal::said(416, "The file has no such range.");

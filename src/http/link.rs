@@ -33,7 +33,7 @@ use crate::reactor::{Alarm, Expire, Reactor};
 use crate::wire::http::{Head, RequestError};
 
 /// Output that may wait before whoever writes has to wait.
-pub(super) const QUEUED_BYTES_MAX: usize = 256 * 1024;
+const QUEUED_BYTES_MAX: usize = 256 * 1024;
 /// Up to this size a body is copied behind its head: one piece is cheaper than two.
 const COPIED_BYTES_MAX: usize = 4 * 1024;
 /// What a core keeps of its buffer for the next answers; a burst's is given back.
@@ -385,11 +385,16 @@ impl Link {
         sent
     }
 
+    /// The most that one write may have: what waits already is no more, and the two have room.
+    #[inline]
+    pub(super) fn piece_bytes_max(&self) -> usize {
+        QUEUED_BYTES_MAX.min(self.reactor.settings.send_queue_bytes_max / 4)
+    }
+
     /// Whether so much waits that whoever writes has to wait.
     #[inline]
     pub(super) fn is_behind(&self) -> bool {
-        let waiting = self.stream.queued() + self.out.borrow().len();
-        waiting > QUEUED_BYTES_MAX.min(self.reactor.settings.send_queue_bytes_max / 4)
+        self.stream.queued() + self.out.borrow().len() > self.piece_bytes_max()
     }
 
     /// Waits until everything that was written is with the kernel.
@@ -406,6 +411,10 @@ impl Sink for Link {
 
     fn write(&self, piece: Payload<'_>) -> Result<(), SendError> {
         Link::write(self, piece)
+    }
+
+    fn piece_bytes_max(&self) -> usize {
+        Link::piece_bytes_max(self)
     }
 
     fn is_behind(&self) -> bool {

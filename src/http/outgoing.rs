@@ -50,19 +50,29 @@ impl Outgoing {
         if len == 0 || self.mode == Mode::Silent {
             return Ok(());
         }
-        match &mut self.mode {
-            Mode::Length(left) => {
-                let more = left.checked_sub(len as u64);
-                *left = more.ok_or("more is written than the length that was told")?;
-                self.sink.write(piece)?;
-            }
-            Mode::Chunked => {
-                let (head, head_len) = chunk_head(len);
-                self.sink.write_encoding(&head[..head_len]);
-                self.sink.write(piece)?;
-                self.sink.write_encoding(b"\r\n");
-            }
-            Mode::Close | Mode::Silent => self.sink.write(piece)?,
+        if let Mode::Length(left) = &mut self.mode {
+            let more = left.checked_sub(len as u64);
+            *left = more.ok_or("more is written than the length that was told")?;
+        }
+        let most = self.sink.piece_bytes_max();
+        if len <= most {
+            return self.write_part(piece).await;
+        }
+        for start in (0..len).step_by(most) {
+            self.write_part(piece.part(start..len.min(start + most))).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes what the send queue has room for.
+    async fn write_part(&mut self, part: Payload<'_>) -> Result<()> {
+        if self.mode == Mode::Chunked {
+            let (head, head_len) = chunk_head(part.len());
+            self.sink.write_encoding(&head[..head_len]);
+            self.sink.write(part)?;
+            self.sink.write_encoding(b"\r\n");
+        } else {
+            self.sink.write(part)?;
         }
         if self.sink.is_behind() {
             self.flush().await?;
@@ -76,10 +86,16 @@ impl Outgoing {
     /// # Errors
     /// The connection broke.
     pub async fn flush(&mut self) -> Result<()> {
+        /// Ends the wait when it is given up, too: who waits for nothing is not late.
+        struct Wait(Rc<dyn Sink>);
+        impl Drop for Wait {
+            fn drop(&mut self) {
+                self.0.clone().end_wait();
+            }
+        }
         self.sink.clone().begin_wait();
-        let sent = poll_fn(|cx| self.sink.clone().poll_sent(cx)).await;
-        self.sink.clone().end_wait();
-        Ok(sent?)
+        let wait = Wait(self.sink.clone());
+        Ok(poll_fn(|cx| wait.0.clone().poll_sent(cx)).await?)
     }
 
     /// Adds a trailer field, which goes behind the body; only where it goes out in chunks.

@@ -5,6 +5,8 @@ use crate::wire::http::parse_date;
 /// What the peer asks for; the values of the fields.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Conditions<'a> {
+    pub(super) wanted_match: Option<&'a str>,
+    pub(super) unmodified_since: Option<&'a str>,
     pub(super) none_match: Option<&'a str>,
     pub(super) modified_since: Option<&'a str>,
     pub(super) range: Option<&'a str>,
@@ -17,6 +19,8 @@ pub(super) enum Verdict {
     Whole,
     /// From the first to before the second.
     Part(u64, u64),
+    /// It wants another version, or none.
+    Refused,
     /// It has this version already.
     NotModified,
     /// The range begins behind the end.
@@ -25,6 +29,15 @@ pub(super) enum Verdict {
 
 /// What a peer gets of a file with this tag, modified in this second, of so many bytes.
 pub(super) fn judge(conditions: &Conditions<'_>, tag: &str, modified: u64, len: u64) -> Verdict {
+    // Each of the two that stand last counts only without the one before it (RFC 9110, 13.2.2).
+    let is_wanted = match (conditions.wanted_match, conditions.unmodified_since) {
+        (Some(list), _) => has_tag(list, tag),
+        (None, Some(date)) => parse_date(date.as_bytes()).is_none_or(|date| modified <= date),
+        (None, None) => true,
+    };
+    if !is_wanted {
+        return Verdict::Refused;
+    }
     let is_known = match (conditions.none_match, conditions.modified_since) {
         (Some(list), _) => matches(list, tag),
         (None, Some(date)) => parse_date(date.as_bytes()).is_some_and(|date| modified <= date),
@@ -40,6 +53,11 @@ pub(super) fn judge(conditions: &Conditions<'_>, tag: &str, modified: u64, len: 
         Some(range) => part(range, len),
         None => Verdict::Whole,
     }
+}
+
+/// Whether a list of tags has this one, to the byte: weak ones do not count.
+fn has_tag(list: &str, tag: &str) -> bool {
+    list.trim() == "*" || list.split(',').any(|known| known.trim() == tag)
 }
 
 /// Whether a list of tags has this one. Weak ones count: it is about the same content.
@@ -108,6 +126,33 @@ mod tests {
         }
         assert_eq!(part("bytes=0-", 0), Verdict::Unsatisfiable);
         assert_eq!(part("bytes=-1", 0), Verdict::Unsatisfiable);
+    }
+
+    #[test]
+    fn who_wants_another_version_gets_none() {
+        let ask = |conditions: Conditions<'_>| judge(&conditions, "\"t\"", 784_111_777, 10);
+        let none = Conditions { none_match: Some("\"t\""), ..Conditions::default() };
+        for (list, verdict) in [
+            ("\"t\"", Verdict::NotModified),
+            ("\"a\" , \"t\"", Verdict::NotModified),
+            ("*", Verdict::NotModified),
+            ("W/\"t\"", Verdict::Refused),
+            ("\"u\"", Verdict::Refused),
+            ("", Verdict::Refused),
+        ] {
+            assert_eq!(ask(Conditions { wanted_match: Some(list), ..none }), verdict, "{list}");
+        }
+        let now = Some("Sun, 06 Nov 1994 08:49:37 GMT");
+        let before = Some("Sun, 06 Nov 1994 08:49:36 GMT");
+        for (date, verdict) in [
+            (now, Verdict::NotModified),
+            (before, Verdict::Refused),
+            (Some("never"), Verdict::NotModified),
+        ] {
+            assert_eq!(ask(Conditions { unmodified_since: date, ..none }), verdict, "{date:?}");
+        }
+        let both = Conditions { wanted_match: Some("*"), unmodified_since: before, ..none };
+        assert_eq!(ask(both), Verdict::NotModified, "the tag counts, the date does not");
     }
 
     #[test]

@@ -183,7 +183,7 @@ impl Response {
         self
     }
 
-    /// Adds a header field.
+    /// Adds a header field. A `content-type` replaces that of the body.
     ///
     /// # Errors
     /// [`BadField`]: it would end the line, or is one that the engine writes.
@@ -196,6 +196,10 @@ impl Response {
         }
         if !is_field_value(value.as_bytes()) {
             return Err(BadField::Value(name.to_owned()));
+        }
+        // An answer has one (RFC 9110, 8.3).
+        if name.eq_ignore_ascii_case("content-type") {
+            self.content_type = "";
         }
         for part in [name, ": ", value, "\r\n"] {
             self.fields.extend_from_slice(part.as_bytes());
@@ -225,6 +229,12 @@ mod tests {
         assert_eq!(add("x", "a\r\nset-cookie: b"), Err(BadField::Value("x".into())));
         assert_eq!(add("x\r\ny", "a"), Err(BadField::Name("x\r\ny".into())));
         assert_eq!(add("Content-Length", "5"), Err(BadField::Reserved("Content-Length".into())));
+        let typed =
+            Response::text("<a/>").header("Content-Type", "image/svg+xml").expect("a field");
+        assert_eq!(
+            (typed.content_type, &typed.fields[..]),
+            ("", &b"Content-Type: image/svg+xml\r\n"[..])
+        );
         let protocol = Response::upgrade("a\nb", async |_| Ok(()));
         assert!(protocol.is_err());
     }

@@ -132,9 +132,8 @@ impl Router {
     /// answered with its `index.html`.
     ///
     /// The kernel resolves each name beneath the folder, so that neither `..` nor a symbolic link
-    /// leads out; names that begin with a dot are not there, but `.well-known` is. Files are read by
-    /// [`blocking`](fn@crate::blocking), long ones while the peer takes them. `ETag`,
-    /// `Last-Modified`, conditional requests and single ranges are served.
+    /// leads out; names that begin with a dot are not there, but `.well-known` is. Files are read off
+    /// the reactor, long ones while the peer takes them. `ETag`, `Last-Modified`, conditional requests and single ranges are served.
     ///
     /// When the folder is not there the engine does not start.
     ///

@@ -99,6 +99,10 @@ async fn run(link: Rc<Link>, place: Place) {
         polled
     })
     .await;
+    // The rate that holds for all answers holds for the last one, too.
+    if link.stream.queued() > 0 && !link.stream.is_handed_over() {
+        Box::pin(session::wait_sent(&link)).await;
+    }
     link.stream.close_later();
 }
 

@@ -8,11 +8,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::body::Body;
 use super::handler::{Run, Spot};
-use super::link::{Heard, Link, QUEUED_BYTES_MAX};
+use super::link::{Heard, Link};
 use super::outgoing::{Mode, Outgoing};
 use super::refusal::{answer, internal, refused, said};
 use super::request::Request;
@@ -306,8 +304,8 @@ fn write_answer(link: &Rc<Link>, site: &Site, asked: &Asked, answered: Answered)
     if let Some(log) = &asked.log {
         log.status.set(response.status);
     }
-    let streams = matches!(response.content, Content::Stream(..));
     let body_left = link.body_left();
+    let streams = matches!(response.content, Content::Stream(..));
     let is_read = body_left == Some(0)
         || !link.is_continue_due() && body_left.is_some_and(|left| left <= SKIPPED_BYTES_MAX);
     let can_go_on = asked.keep_alive && !closes && !link.draining.get();
@@ -346,7 +344,7 @@ fn write_answer(link: &Rc<Link>, site: &Site, asked: &Asked, answered: Answered)
         }
         _ if asked.is_head || bodiless => Rest::None { goes_on: keep_alive },
         Content::Whole(body) => {
-            if body.len() <= QUEUED_BYTES_MAX {
+            if body.len() <= link.piece_bytes_max() {
                 let is_written = link.write(body).is_ok();
                 if !is_written || !link.is_behind() {
                     return Rest::None { goes_on: is_written && keep_alive };
@@ -369,14 +367,10 @@ fn write_answer(link: &Rc<Link>, site: &Site, asked: &Asked, answered: Answered)
 
 /// Writes a long body in pieces, while the peer takes them.
 async fn write_long(link: &Rc<Link>, body: Payload<'static>) -> bool {
-    let body: Bytes = match body {
-        Payload::Bytes(bytes) => bytes,
-        Payload::Frame(frame) => frame.into_bytes(),
-        Payload::Slice(slice) => Bytes::from_static(slice),
-    };
-    for start in (0..body.len()).step_by(QUEUED_BYTES_MAX) {
-        let piece = body.slice(start..body.len().min(start + QUEUED_BYTES_MAX));
-        if link.write(piece.into()).is_err() || !wait_sent(link).await {
+    let (len, most) = (body.len(), link.piece_bytes_max());
+    for start in (0..len).step_by(most) {
+        let piece = body.part(start..len.min(start + most));
+        if link.write(piece).is_err() || !wait_sent(link).await {
             return false;
         }
     }
@@ -384,7 +378,7 @@ async fn write_long(link: &Rc<Link>, body: Payload<'static>) -> bool {
 }
 
 /// Waits until the peer has taken what was written. Whether it has.
-async fn wait_sent(link: &Rc<Link>) -> bool {
+pub(super) async fn wait_sent(link: &Rc<Link>) -> bool {
     link.allow_push();
     let sent = poll_fn(|cx| match link.poll_sent(cx) {
         Poll::Ready(sent) => Poll::Ready(sent.is_ok()),

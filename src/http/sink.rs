@@ -13,12 +13,14 @@ pub(super) trait Sink {
     fn write_encoding(&self, bytes: &[u8]);
     /// Writes a piece of the body.
     fn write(&self, piece: Payload<'_>) -> Result<(), SendError>;
+    /// The most that one write may have, so that it finds room in the send queue.
+    fn piece_bytes_max(&self) -> usize;
     /// Whether so much waits that whoever writes has to wait.
     fn is_behind(&self) -> bool;
     /// From now on the writer waits for the peer.
     fn begin_wait(self: Rc<Self>);
     /// Waits until everything that was written is with the kernel.
     fn poll_sent(self: Rc<Self>, cx: &mut Context<'_>) -> Poll<Result<(), FlushError>>;
-    /// The wait is over.
+    /// The wait is over, or given up.
     fn end_wait(self: Rc<Self>);
 }

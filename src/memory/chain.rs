@@ -1,6 +1,8 @@
 //! A chain: the bytes that wait to be sent on one connection, as pieces in order.
 
 use std::collections::VecDeque;
+#[cfg(feature = "http")]
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -27,7 +29,17 @@ pub enum Payload<'a> {
     Slice(&'a [u8]),
 }
 
-impl Payload<'_> {
+impl<'a> Payload<'a> {
+    /// A part of it, of which nothing is copied.
+    #[cfg(feature = "http")]
+    pub(crate) fn part(&self, range: Range<usize>) -> Payload<'a> {
+        match self {
+            Payload::Frame(frame) => Payload::Frame(frame.slice(range)),
+            Payload::Bytes(bytes) => Payload::Bytes(bytes.slice(range)),
+            Payload::Slice(slice) => Payload::Slice(&slice[range]),
+        }
+    }
+
     /// How many bytes it has.
     pub fn len(&self) -> usize {
         self.as_ref().len()

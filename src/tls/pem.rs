@@ -104,10 +104,14 @@ impl Pem {
         let pem = self.read()?;
         match PrivateKeyDer::from_pem_slice(&pem) {
             Ok(key) => Ok(key),
+            // The second is how keys were encrypted before PKCS #8 (RFC 1421, 4.6.1.1).
+            Err(_) if has_label(&pem, "ENCRYPTED PRIVATE KEY") || has_encrypted_body(&pem) => {
+                Err(self.unusable(
+                    "the private key is encrypted; decrypt it once: openssl pkey -in KEY -out PLAIN",
+                ))
+            }
             Err(rustls::pki_types::pem::Error::NoItemsFound) => {
-                Err(self.unusable(if has_label(&pem, "ENCRYPTED PRIVATE KEY") {
-                    "the private key is encrypted; decrypt it once: openssl pkey -in KEY -out PLAIN"
-                } else if has_label(&pem, "CERTIFICATE") {
+                Err(self.unusable(if has_label(&pem, "CERTIFICATE") {
                     "a certificate, and no private key in it; are the two files swapped?"
                 } else {
                     "no private key in it; one begins with -----BEGIN PRIVATE KEY-----"
@@ -132,6 +136,12 @@ impl Pem {
 fn has_label(pem: &[u8], label: &str) -> bool {
     let text = String::from_utf8_lossy(pem);
     text.lines().any(|line| line.starts_with("-----BEGIN ") && line.contains(label))
+}
+
+/// Whether a section of it says that what follows is encrypted.
+fn has_encrypted_body(pem: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(pem);
+    text.lines().any(|line| line.starts_with("Proc-Type: 4,ENCRYPTED"))
 }
 
 /// A certificate with its key, and where they come from.

@@ -3,8 +3,12 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::common::deadline;
-use crate::support::{BODY_BYTES_MAX, Peer, start};
+use skyring::http::{Response, Router};
+use skyring::prelude::*;
+use skyring::sim::Simulation;
+
+use crate::common::{Server, config, deadline};
+use crate::support::{BODY_BYTES_MAX, Peer, router, start};
 
 fn post(path: &str, field: &str) -> String {
     format!("POST {path} HTTP/1.1\r\nHost: a\r\n{field}\r\n\r\n")
@@ -170,4 +174,56 @@ fn a_body_that_is_cut_is_the_peers_fault() {
             assert!(peer.is_closed());
         }
     });
+}
+
+#[test]
+fn an_answer_that_is_longer_than_the_send_queue_leaves_in_parts() {
+    deadline(|| {
+        let config = config().frame_bytes_max(500).send_warn_bytes(0).send_queue_bytes_max(1024);
+        let server = Server::of(Engine::new(config).http("127.0.0.1:0", |_| {
+            router()
+                .get("/whole/{len}", async |request| {
+                    let len = request.param("len").and_then(|len| len.parse().ok()).unwrap_or(0);
+                    Ok(Response::bytes("image/png", vec![b'x'; len]))
+                })
+                .get("/piece/{len}", async |request| {
+                    let len = request.param("len").and_then(|len| len.parse().ok()).unwrap_or(0);
+                    Ok(Response::stream("image/png", async move |out| {
+                        out.write(vec![b'x'; len]).await
+                    }))
+                })
+        }));
+        let mut peer = Peer::of(&server);
+        for len in [100, 255, 256, 257, 1024, 5000, 300_000] {
+            for path in ["whole", "piece"] {
+                let answer = peer.get(&format!("/{path}/{len}"));
+                assert_eq!((answer.status, answer.body.len()), (200, len), "{path}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_writer_that_waits_no_longer_for_the_peer_is_not_late() {
+    let mut sim = Simulation::new(3);
+    let engine = Engine::new(Config::new().cores(1)).http("127.0.0.1:80", |_| {
+        Router::new().get("/", async |_| {
+            Ok(Response::stream("text/event-stream", async |out| {
+                out.write("first").await?;
+                // Given up at its first wait; all is taken soon.
+                drop(within(Duration::ZERO, out.flush()).await);
+                sleep(Duration::from_secs(120)).await;
+                out.write(" last").await
+            }))
+        })
+    });
+    sim.start(engine).expect("it starts");
+    let text = sim.run(async {
+        let client = skyring::http::Client::with(skyring::http::ClientLimits {
+            body_time: Duration::from_secs(300),
+            ..Default::default()
+        });
+        Ok::<_, Error>(client.get("http://127.0.0.1/").await?.text().await?)
+    });
+    assert_eq!(text.expect("nobody is stuck").expect("whole"), "first last");
 }

@@ -70,6 +70,8 @@ fn files_come_whole_in_parts_or_not_at_all() {
             let answer = get(&mut peer, "/f/a%20b.txt", &field);
             assert_eq!((answer.status, answer.header("etag")), (304, Some(&*tag)));
         }
+        let answer = get(&mut peer, "/f/a%20b.txt", "If-Match: \"another\"\r\n");
+        assert_eq!((answer.status, answer.header("content-range")), (412, None));
         let part = get(&mut peer, "/f/a%20b.txt", "Range: bytes=2-4\r\n");
         assert_eq!((part.status, part.text()), (206, "234"));
         assert_eq!(part.header("content-range"), Some("bytes 2-4/10"));

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use skyring::http::Limits;
+use skyring::http::{Limits, Response};
 use skyring::net::TcpStream;
 use skyring::prelude::*;
-use skyring::sim::Simulation;
+use skyring::sim::{Faults, Simulation};
 
 use crate::support::{limits, router};
 
@@ -131,7 +131,7 @@ fn time_in_which_nobody_reads_a_body_is_not_its_peers() {
     let make = move |_: &skyring::Core| {
         router().limits(limits).post("/late", async |mut request| {
             sleep(100 * SECOND).await;
-            Ok(skyring::http::Response::text(request.bytes().await?.len().to_string()))
+            Ok(Response::text(request.bytes().await?.len().to_string()))
         })
     };
     sim.start(Engine::new(Config::new().cores(1)).http("127.0.0.1:80", make)).expect("it starts");
@@ -172,4 +172,30 @@ fn a_reader_that_is_slow_gets_all_and_one_that_takes_nothing_is_reset() {
         Ok(())
     });
     sim.stop().expect("a clean end");
+}
+
+#[test]
+fn the_last_answer_of_a_connection_has_as_much_time_as_all_others() {
+    let mut sim =
+        Simulation::new(3).weather(Faults { socket_bytes_max: 8192, ..Faults::default() });
+    let config = Config::new().cores(1).receive_bytes_max(4096).pool_block_bytes(4096);
+    sim.start(Engine::new(config).http("127.0.0.1:80", |_| {
+        let body = async |_| Ok(Response::bytes("image/png", vec![b'x'; 200_000]));
+        router().limits(limits()).get("/some", body)
+    }))
+    .expect("it starts");
+    let ended: Result<(usize, usize)> = sim
+        .run_on(0, async {
+            let mut read = [0; 2];
+            for (read, seconds) in read.iter_mut().zip([25, 35]) {
+                let stream = connect().await?;
+                stream.write("GET /some HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
+                sleep(seconds * SECOND).await;
+                *read = stream.read_to_end(1 << 20).await.map_or(0, |all| all.len());
+            }
+            Ok((read[0], read[1]))
+        })
+        .expect("nobody is stuck");
+    let (late, too_late) = ended.expect("both are read");
+    assert!(late > 200_000 && too_late == 0, "{late} {too_late}");
 }

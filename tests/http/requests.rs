@@ -121,3 +121,20 @@ fn an_upgrade_hands_over_the_stream_with_its_unread_bytes() {
         assert_eq!(peer.get("/up").status, 400);
     });
 }
+
+#[test]
+fn what_is_left_of_a_body_is_not_taken_for_the_protocol_behind_it() {
+    deadline(|| {
+        let server = start();
+        for field in ["Content-Length: 5", "Transfer-Encoding: chunked"] {
+            let mut peer = Peer::of(&server);
+            let answer = peer
+                .send(format!(
+                    "GET /up HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\
+                     {field}\r\n\r\n"
+                ))
+                .answer();
+            assert_eq!(answer.status, 400, "{field}: {}", answer.text());
+        }
+    });
+}

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use skyring::http::ClientError;
+use skyring::http::{Client, ClientError};
 use skyring::prelude::*;
+use skyring::sim::Simulation;
 
-use crate::support::{BASE, url, with_server};
+use crate::common::pattern;
+use crate::support::{BASE, router, url, with_server};
 
 #[test]
 fn a_page_is_asked_for() {
@@ -64,6 +66,17 @@ fn json_and_forms_go_out_and_json_comes_in() {
         let shown = response.text().await?;
         assert!(shown.contains("content-type: application/x-www-form-urlencoded\n"), "{shown}");
         assert!(shown.ends_with("text=h%C3%A9"), "{shown}");
+        // What a body is says the user, before or behind it, and once: a second one is refused.
+        let own = "application/problem+json";
+        let posted = || client.post(url("/show"));
+        for request in [
+            posted().header("Content-Type", own).json(&message),
+            posted().json(&message).header("content-type", own),
+            posted().header("content-type", "a/b").header("content-type", own).form(&message),
+        ] {
+            let shown = request.await?.text().await?;
+            assert!(shown.contains(&format!("content-type: {own}\n")), "{shown}");
+        }
         let mut response = client.get(BASE).await?;
         let error = response.json::<Message>().await.expect_err("no JSON");
         assert!(matches!(error, ClientError::NotJson(_)), "{error}");
@@ -239,4 +252,25 @@ fn what_is_wrong_with_a_request_shows_when_it_is_sent() {
         assert!(text.contains("cannot connect to 127.0.0.1:81"), "{text}");
         Ok(())
     });
+}
+
+#[test]
+fn a_body_that_is_longer_than_the_send_queue_leaves_in_parts() {
+    let small = Config::new().cores(1).frame_bytes_max(500).send_warn_bytes(0);
+    let mut sim = Simulation::new(7);
+    sim.start(Engine::new(small.send_queue_bytes_max(1024)).http("127.0.0.1:80", |_| router()))
+        .expect("it starts");
+    let ended = sim.run_on(0, async {
+        let client = Client::new();
+        for len in [256, 257, 1000, 5000, 100_000] {
+            let bytes = pattern(len, len);
+            let sent = client.post(url("/echo")).body(bytes.clone()).await?.bytes().await?;
+            assert_eq!(sent[..], bytes[..], "{len}");
+            let write = bytes.clone();
+            let request = client.post(url("/echo")).stream(async move |out| out.write(write).await);
+            assert_eq!(request.await?.bytes().await?[..], bytes[..], "{len}");
+        }
+        Ok::<(), Error>(())
+    });
+    ended.expect("nobody is stuck").unwrap_or_else(|error| panic!("{error}"));
 }

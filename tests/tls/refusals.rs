@@ -195,6 +195,10 @@ fn files_that_are_wrong_are_named_with_what_is_wrong() {
     let sealed =
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
     let sealed = folder.file("sealed.key", sealed);
+    let old = "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\
+               DEK-Info: AES-128-CBC,4CBB64C64B01283A47AA5082F6D627BA\n\nAAAA\n\
+               -----END EC PRIVATE KEY-----\n";
+    let sealed_of_old = folder.file("old.key", old);
     let torn = "-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n";
     let torn = folder.file("torn.pem", torn);
     let false_one = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
@@ -211,6 +215,7 @@ fn files_that_are_wrong_are_named_with_what_is_wrong() {
     fails(&key, &certificate, &["one.key", "swapped"]);
     fails(&certificate, &certificate, &["one.pem", "swapped"]);
     fails(&certificate, &sealed, &["sealed.key", "encrypted", "openssl pkey"]);
+    fails(&certificate, &sealed_of_old, &["old.key", "encrypted", "openssl pkey"]);
     fails(&certificate, &other, &["one.pem", "two.key", "does not belong"]);
     fails(&torn, &key, &["torn.pem", "certificate 1"]);
     fails(&false_one, &key, &["false.pem"]);

@@ -42,7 +42,7 @@ impl Call {
         self.method == "HEAD"
     }
 
-    fn says(&self, name: &str) -> bool {
+    pub(super) fn says(&self, name: &str) -> bool {
         Fields::new(&self.fields).value(name).is_some()
     }
 
@@ -124,7 +124,7 @@ impl Call {
         Ok(true)
     }
 
-    fn drop_fields(&mut self, is_dropped: impl Fn(&str) -> bool) {
+    pub(super) fn drop_fields(&mut self, is_dropped: impl Fn(&str) -> bool) {
         let mut kept = Vec::with_capacity(self.fields.len());
         for (name, value) in Fields::new(&self.fields).filter(|(name, _)| !is_dropped(name)) {
             for part in [name.as_bytes(), b": ", value, b"\r\n"] {

@@ -124,9 +124,10 @@ fn send(link: &Rc<Link>, call: &mut Call, limits: &ClientLimits) -> Result<(), C
     let is_held = call.expects && !matches!(call.body, Body::None);
     link.begin(is_held);
     let stream = &link.stream;
+    let at_once = AT_ONCE_BYTES_MAX.min(link.piece_bytes_max());
     let (written, rest) = match &mut call.body {
         Body::None => (stream.write(head), None),
-        Body::Whole(body) if body.len() <= AT_ONCE_BYTES_MAX && !is_held => {
+        Body::Whole(body) if body.len() <= at_once && !is_held => {
             (stream.write_vectored([head.into(), copy(body)]), None)
         }
         Body::Whole(body) => (stream.write(head), Some(Outbound::Whole(copy(body)))),
@@ -146,11 +147,7 @@ fn send(link: &Rc<Link>, call: &mut Call, limits: &ClientLimits) -> Result<(), C
 }
 
 fn copy(body: &Payload<'static>) -> Payload<'static> {
-    match body {
-        Payload::Frame(frame) => frame.clone().into(),
-        Payload::Bytes(bytes) => bytes.clone().into(),
-        Payload::Slice(slice) => (*slice).into(),
-    }
+    body.part(0..body.len())
 }
 
 /// Waits for a head; its time runs while nothing of the request is on its way.

@@ -18,6 +18,9 @@ use crate::net::{ReadError, TcpStream};
 use crate::reactor::{JoinHandle, Reactor};
 use crate::wire::http::{AnswerError, AnswerHead, HeadLimits, RequestError};
 
+/// Output that may wait before whoever writes has to wait.
+const QUEUED_BYTES_MAX: usize = 256 * 1024;
+
 /// One connection.
 pub(super) struct Link {
     reactor: Rc<Reactor>,
@@ -218,9 +221,9 @@ impl Link {
         matches!(flushed, Poll::Ready(Err(_)))
     }
 
-    /// The cap of what may wait to be sent.
-    pub(super) fn queue_bytes_max(&self) -> usize {
-        self.reactor.settings.send_queue_bytes_max
+    /// The most that one write may have: what waits already is no more, and the two have room.
+    pub(super) fn piece_bytes_max(&self) -> usize {
+        QUEUED_BYTES_MAX.min(self.reactor.settings.send_queue_bytes_max / 4)
     }
 
     pub(super) fn now(&self) -> Now {

@@ -24,6 +24,8 @@ use crate::wire::http::{Url, is_field_name, is_field_value};
 const RESERVED: [&str; 5] =
     ["content-length", "transfer-encoding", "connection", "expect", "upgrade"];
 
+const CONTENT_TYPE: &str = "content-type";
+
 /// A request that is put together, and sent when it is awaited. What is wrong with it shows then.
 ///
 /// ```no_run
@@ -76,8 +78,8 @@ impl ClientRequest {
         self
     }
 
-    /// Adds a header field. `host`, `user-agent` and `accept-encoding` replace what the client says
-    /// by itself; who sets the last one unpacks what comes.
+    /// Adds a header field. `content-type`, `host`, `user-agent` and `accept-encoding` replace what
+    /// the client says by itself; who sets the last one unpacks what comes.
     pub fn header(self, name: &str, value: &str) -> ClientRequest {
         self.change(|call| {
             if !is_field_name(name) {
@@ -88,6 +90,10 @@ impl ClientRequest {
             }
             if !is_field_value(value.as_bytes()) {
                 return Err(BadField::Value(name.to_owned()).into());
+            }
+            // A request has one (RFC 9110, 8.3).
+            if name.eq_ignore_ascii_case(CONTENT_TYPE) {
+                call.drop_fields(|name| name.eq_ignore_ascii_case(CONTENT_TYPE));
             }
             for part in [name, ": ", value, "\r\n"] {
                 call.fields.extend_from_slice(part.as_bytes());
@@ -122,7 +128,7 @@ impl ClientRequest {
             call.body = Body::Whole(body.map_err(|error| ClientError::Encode(error.to_string()))?);
             Ok(())
         });
-        request.header("content-type", "application/json")
+        request.content_type("application/json")
     }
 
     /// A body as forms have it (`application/x-www-form-urlencoded`).
@@ -131,7 +137,15 @@ impl ClientRequest {
             call.body = Body::Whole(encode("form", pairs)?.into());
             Ok(())
         });
-        request.header("content-type", "application/x-www-form-urlencoded")
+        request.content_type("application/x-www-form-urlencoded")
+    }
+
+    /// What the body is, unless the user has said so.
+    fn content_type(self, value: &str) -> ClientRequest {
+        match &self.call {
+            Ok(call) if call.says(CONTENT_TYPE) => self,
+            _ => self.header(CONTENT_TYPE, value),
+        }
     }
 
     /// A body that `write` writes while the server reads it. It goes out in chunks, or with

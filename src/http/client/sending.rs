@@ -1,7 +1,7 @@
 //! A body that is too long to be written at once, or not there yet: written in a task of its own,
 //! since the server may answer before it has all of it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -18,8 +18,6 @@ use crate::memory::chain::Payload;
 use crate::net::FlushError;
 use crate::reactor::{Sleep, sleep, spawn, within};
 
-/// Output that may wait before whoever writes has to wait.
-const QUEUED_BYTES_MAX: usize = 256 * 1024;
 /// How long a body waits for `100 Continue`, which an old server never says (RFC 9110, 10.1.1).
 const CONTINUE_TIME: Duration = Duration::from_secs(1);
 /// How often within the time of a write it is looked whether the server still takes something.
@@ -43,7 +41,12 @@ async fn run(link: Rc<Link>, body: Outbound, write_time: Duration, is_held: bool
         // Who says nothing may still want it.
         let _ = within(CONTINUE_TIME, poll_fn(|cx| link.poll_let(cx))).await;
     }
-    let sink = Rc::new(Pipe { link: link.clone(), write_time, wait: RefCell::default() });
+    let sink = Rc::new(Pipe {
+        link: link.clone(),
+        write_time,
+        wait: RefCell::default(),
+        late: Cell::new(false),
+    });
     let written = match body {
         Outbound::Whole(body) => write_whole(&sink, &body).await,
         Outbound::Stream(write, mode) => {
@@ -67,14 +70,9 @@ async fn run(link: Rc<Link>, body: Outbound, write_time: Duration, is_held: bool
 }
 
 async fn write_whole(sink: &Rc<Pipe>, body: &Payload<'static>) -> Result<()> {
-    let step = QUEUED_BYTES_MAX.min(sink.link.queue_bytes_max() / 2).max(1);
-    for start in (0..body.len()).step_by(step) {
-        let end = body.len().min(start + step);
-        sink.write(match body {
-            Payload::Frame(frame) => frame.slice(start..end).into(),
-            Payload::Bytes(bytes) => bytes.slice(start..end).into(),
-            Payload::Slice(slice) => slice[start..end].into(),
-        })?;
+    let (len, most) = (body.len(), sink.piece_bytes_max());
+    for start in (0..len).step_by(most) {
+        sink.write(body.part(start..len.min(start + most)))?;
         sink.clone().begin_wait();
         poll_fn(|cx| sink.clone().poll_sent(cx)).await?;
     }
@@ -96,6 +94,7 @@ struct Pipe {
     write_time: Duration,
     /// While somebody waits for the server.
     wait: RefCell<Option<Patience>>,
+    late: Cell<bool>,
 }
 
 /// A wait for the server, as long as it takes something.
@@ -110,7 +109,7 @@ struct Patience {
 impl Pipe {
     /// Whether the server has taken nothing in time.
     fn is_late(&self) -> bool {
-        self.wait.borrow().is_some()
+        self.late.get()
     }
 }
 
@@ -123,8 +122,12 @@ impl Sink for Pipe {
         self.link.stream.write(piece)
     }
 
+    fn piece_bytes_max(&self) -> usize {
+        self.link.piece_bytes_max()
+    }
+
     fn is_behind(&self) -> bool {
-        self.link.stream.queued() > QUEUED_BYTES_MAX.min(self.link.queue_bytes_max() / 4)
+        self.link.stream.queued() > self.piece_bytes_max()
     }
 
     fn begin_wait(self: Rc<Self>) {
@@ -145,11 +148,14 @@ impl Sink for Pipe {
             let before = std::mem::replace(mark, self.link.stream.send_progress());
             *stalls = if *mark == before { *stalls + 1 } else { 0 };
             if *stalls >= LOOKS {
+                self.late.set(true);
                 return Poll::Ready(Err(FlushError::Failed(io::ErrorKind::TimedOut.into())));
             }
             timer.set(sleep(self.write_time / LOOKS));
         }
     }
 
-    fn end_wait(self: Rc<Self>) {}
+    fn end_wait(self: Rc<Self>) {
+        *self.wait.borrow_mut() = None;
+    }
 }

@@ -69,3 +69,54 @@ impl Unpack {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn packed(text: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(text).expect("into memory");
+        encoder.finish().expect("into memory")
+    }
+
+    /// What comes out of a body that comes in pieces, and whether it may end there.
+    fn unpacked(pieces: &[&[u8]], bytes_max: u64) -> Result<(Vec<u8>, bool), ClientError> {
+        let (mut unpack, mut all) = (Unpack::new(), Vec::new());
+        for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
+            unpack.put(Frame::from(piece.to_vec()));
+            while let Some(piece) = unpack.next(bytes_max)? {
+                all.extend_from_slice(&piece);
+            }
+        }
+        Ok((all, unpack.is_at_end()))
+    }
+
+    #[test]
+    fn members_are_joined_at_every_cut() {
+        let wire = [packed(b"hello"), packed(b""), packed(b", world")].concat();
+        for cut in 0..=wire.len() {
+            let read = unpacked(&[&wire[..cut], &wire[cut..]], 12).expect("valid");
+            assert_eq!(read, (b"hello, world".to_vec(), true), "{cut}");
+        }
+        assert!(matches!(unpacked(&[&wire], 11), Err(ClientError::BodyTooLong { max: 11 })));
+        assert!(!unpacked(&[&wire[..wire.len() - 1]], 12).expect("a part").1);
+        let garbage = [packed(b"hello"), b"no gzip".to_vec()].concat();
+        assert!(matches!(unpacked(&[&garbage], 12), Err(ClientError::Packed)));
+    }
+
+    #[test]
+    fn every_changed_bit_is_unpacked_or_refused() {
+        let wire = packed(&b"round and ".repeat(2000));
+        for bit in 0..wire.len() * 8 {
+            let mut changed = wire.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            let _ = unpacked(&[&changed], 1 << 20); // ends, and does not panic
+        }
+    }
+}

@@ -56,6 +56,11 @@ impl Stream {
         self.begin_close();
     }
 
+    /// Whether another handle owns it.
+    pub(crate) fn is_handed_over(&self) -> bool {
+        self.handed_over.get()
+    }
+
     /// Another handle to this stream, which owns it from now on: when this one is dropped or closed
     /// nothing happens.
     pub(crate) fn hand_over(&self) -> Stream {
