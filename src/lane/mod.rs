@@ -44,8 +44,10 @@
 //!   by the engine, not here: an accept that is given up loses the connection that it took.
 //! - A panic ends the call it is in, is logged, and errs at the caller.
 //! - When the engine stops, calls go on while its cores end; then no call is taken, and all tasks of
-//!   the lane, those that calls have spawned too, have `SKYRING_DRAIN` to end. Those that have not
-//!   are left behind with their thread, and the log says so.
+//!   the lane, those that calls have spawned by [`tokio_uring::spawn`] or `spawn_local` too, have
+//!   `SKYRING_DRAIN` to end. Those that have not are left behind with their thread, and the log says
+//!   so. What a driver has given to `tokio::spawn` for itself stops where it is: have a call flush it,
+//!   or close it, before the engine stops.
 //!
 //! (Feature `lane`.) In a simulation there is no lane, and calls err: virtual time would run past
 //! whatever waits for a thread.

@@ -33,9 +33,9 @@ use crate::wire::websocket::Close;
 /// }
 /// ```
 pub trait Handler<M: 'static = ()>: 'static {
-    /// A client asks for a WebSocket; an error refuses it, a [`Refusal`](crate::http::Refusal) with
-    /// its status. Before anything is answered; what has to wait belongs before
-    /// [`serve`](super::serve).
+    /// A client asks for a WebSocket, as the options allow; an error refuses it, a
+    /// [`Refusal`](crate::http::Refusal) with its status. Before anything is answered; what has to
+    /// wait belongs before [`serve`](super::serve).
     ///
     /// # Errors
     /// It is refused.

@@ -245,10 +245,12 @@ impl<H: Handler<M>, M: 'static> Service for Served<H, M> {
 /// The connection ends with the service, whoever keeps a handle.
 impl<H, M: 'static> Drop for Served<H, M> {
     fn drop(&mut self) {
-        match &self.socket {
-            Some(_) => self.ws.begin_close(1011, "the server failed"),
-            None => self.ws.begin_close(1013, "too many are here"), // it has never run
-        }
+        let (code, reason) = match &self.socket {
+            Some(_) => (1011, "the server failed"),
+            None if self.ws.0.reactor.is_stopping() => (1001, "the server stops"),
+            None => (1013, "too many are here"), // it has never run
+        };
+        self.ws.begin_close(code, reason);
         self.ws.0.end();
     }
 }

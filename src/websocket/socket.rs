@@ -176,7 +176,8 @@ impl WebSocket {
     /// [`SocketError`]: the peer did not answer in order.
     ///
     /// # Panics
-    /// When the code may not be sent: 1000 says that all is done, 3000 to 4999 are free.
+    /// When the code may not be sent: 1000 says that all is done, 3000 to 4999 are free. What
+    /// [`closed_with`](WebSocket::closed_with) says may be passed on, [`Close::NONE`] as none.
     pub async fn close(&self, code: u16, reason: &str) -> Result<(), SocketError> {
         let inner = &self.0;
         inner.begin_close(code, reason);
@@ -198,7 +199,7 @@ impl WebSocket {
     /// sees it through. Nothing happens when either side has closed.
     ///
     /// # Panics
-    /// When the code may not be sent.
+    /// As [`close`](WebSocket::close).
     pub fn begin_close(&self, code: u16, reason: &str) {
         self.0.begin_close(code, reason);
     }
@@ -367,7 +368,7 @@ impl Inner {
     /// Sends a Close, if none was sent.
     pub(super) fn begin_close(self: &Rc<Self>, code: u16, reason: &str) {
         assert!(
-            crate::wire::websocket::is_close_code(code),
+            code == Close::NONE || crate::wire::websocket::is_close_code(code),
             "{code} may not be sent: use 1000, or 3000 to 4999"
         );
         if self.state.get() == State::Open {

@@ -51,6 +51,21 @@ fn calls_and_what_they_have_spawned_end_before_the_engine_does() {
 }
 
 #[test]
+fn what_a_driver_has_spawned_on_tokio_itself_is_not_waited_for() {
+    deadline(|| {
+        let handle = start("5min"); // longer than this test has
+        let spawned = handle.run_on(0, || {
+            lane::call(async || {
+                drop(tokio::spawn(std::future::pending::<()>())); // the task of a connection, say
+            })
+        });
+        assert_eq!(spawned, Ok(Ok(())));
+        handle.stop();
+        handle.join().expect("the engine ends well");
+    });
+}
+
+#[test]
 fn a_call_that_never_ends_is_left_behind_with_its_thread() {
     deadline(|| {
         let (near, mut far) = UnixStream::pair().expect("two sockets");

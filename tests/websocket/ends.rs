@@ -6,7 +6,7 @@ use skyring::http::{Request, Response, Router};
 use skyring::net::TcpListener;
 use skyring::prelude::*;
 use skyring::sim::Simulation;
-use skyring::websocket::{self, Limits, Options, SocketError};
+use skyring::websocket::{self, Close, Limits, Options, SocketError};
 use skyring::wire::websocket::{OpCode, accept_key};
 
 use crate::support::{Raw, router, run, serve_echo, simulate};
@@ -137,6 +137,21 @@ fn a_client_ends_a_connection_that_its_server_leaves_open() {
         assert_eq!(ws.closed_with().map(|close| close.code), Some(1000));
         Ok(())
     });
+}
+
+#[test]
+fn what_one_was_closed_with_another_can_be_closed_with() {
+    let mut sim = simulate(1, router);
+    run(&mut sim, async {
+        let raw = Raw::open("/", "").await?;
+        raw.message(OpCode::Close, b"");
+        assert_eq!(raw.frame().await?, (OpCode::Close, Vec::new()), "none, and none");
+        let ws = websocket::connect("ws://127.0.0.1/").await?;
+        ws.close(Close::NONE, "dropped").await?;
+        assert_eq!(ws.closed_with().map(|close| close.code), Some(Close::NONE));
+        Ok(())
+    });
+    sim.stop().expect("a clean end");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use skyring::http::{Request, Response, Router};
 use skyring::prelude::*;
+use skyring::sim::Simulation;
 use skyring::websocket::{
     self, Close, Deflate, Handler, Limits, Message, Options, Socket, SocketError, WebSocket,
 };
@@ -165,6 +166,35 @@ fn a_flood_of_messages_leaves_others_their_turn() {
     let bomb = Deflater::new(9, 15, true).deflate(&vec![0; 512 << 10]);
     let most = most_between_turns(100, true, &bomb);
     assert!((1..=3).contains(&most), "{most}");
+}
+
+#[test]
+fn a_client_that_reads_is_not_kicked_for_answers_that_it_could_not_take_yet() {
+    let mut sim = Simulation::new(1);
+    let config = Config::new().cores(1).set("send_queue_bytes_max", "1100k").expect("a knob");
+    let engine = Engine::new(config).http("127.0.0.1:80", |_| {
+        Router::new().get("/", async |request| {
+            websocket::upgrade(request, &Options::new(), async |ws| {
+                while ws.read().await?.is_some() {
+                    ws.send(vec![7; 64 << 10])?;
+                }
+                Ok(())
+            })
+        })
+    });
+    sim.start(engine).expect("it starts");
+    run(&mut sim, async {
+        let ws = websocket::connect("ws://127.0.0.1/").await?;
+        for _ in 0..20 {
+            ws.send("more")?;
+        }
+        for _ in 0..20 {
+            assert_eq!(ws.read().await?.map(|message| message.len()), Some(64 << 10));
+        }
+        Ok(())
+    });
+    assert_eq!(sim.metrics().kicked, 0);
+    sim.stop().expect("a clean end");
 }
 
 /// Sends until its client is kicked; notes what it is told.

@@ -23,7 +23,7 @@ pub fn is_close_code(code: u16) -> bool {
 }
 
 impl Close {
-    /// Stands for a Close frame without a code (RFC 6455, 7.1.5); never sent.
+    /// Stands for a Close frame without a code (RFC 6455, 7.1.5); as a number it is never sent.
     pub const NONE: u16 = 1005;
 
     /// Reads the payload of a Close frame.

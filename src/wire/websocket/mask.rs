@@ -249,6 +249,32 @@ mod tests {
     }
 
     #[test]
+    fn what_was_changed_on_its_way_is_unmasked_the_same_in_every_cut() {
+        let outcome = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+            let (mut unmasker, mut out) = (Unmasker::default(), Vec::new());
+            for piece in pieces {
+                let mut piece = piece.to_vec();
+                let range = unmasker.unmask(&mut piece);
+                out.extend_from_slice(&piece[range]);
+            }
+            (out, unmasker.is_broken())
+        };
+        let (masked, _) = frames(&[5, 0, 126, 33, 200, 1]);
+        for at in 0..masked.len() {
+            for bit in 0..8 {
+                let mut bad = masked.clone();
+                bad[at] ^= 1 << bit;
+                let whole = outcome(&mut [&bad[..]].into_iter());
+                assert!(outcome(&mut bad.chunks(1)) == whole, "bit {bit} of {at}, by bytes");
+                for cut in [1, at, at + 1, (at + 2).min(bad.len()), bad.len() / 2] {
+                    let pieces = [&bad[..cut], &bad[cut..]];
+                    assert!(outcome(&mut pieces.into_iter()) == whole, "bit {bit} of {at}, {cut}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_message_that_came_alone_stays_where_it_is() {
         let (mut masked, plain) = frames(&[16_384]);
         let range = Unmasker::default().unmask(&mut masked);
