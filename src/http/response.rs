@@ -159,10 +159,16 @@ impl Response {
 
     /// As [`Response::upgrade`], for what makes the future itself, or needs none.
     pub(crate) fn upgrade_by(protocol: &str, serve: Upgrading) -> Result<Response, BadField> {
-        let mut response = Response::new(200).header("upgrade", protocol)?;
+        let mut response = Response::new(200).names_protocol(protocol)?;
         response.status = 101;
-        response.fields.extend_from_slice(b"connection: upgrade\r\n");
         response.content = Content::Upgrade(serve);
+        Ok(response)
+    }
+
+    /// Says which protocol is spoken instead of HTTP (RFC 9110, 7.8).
+    pub(crate) fn names_protocol(self, protocol: &str) -> Result<Response, BadField> {
+        let mut response = self.header("upgrade", protocol)?;
+        response.fields.extend_from_slice(b"connection: upgrade\r\n");
         Ok(response)
     }
 

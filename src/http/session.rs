@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::mem;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -62,7 +63,7 @@ pub(super) async fn serve(link: &Rc<Link>, site: &Site) {
         if left == 0 {
             left = budget;
             let mut yielded = false;
-            poll_fn(|_| match std::mem::replace(&mut yielded, true) {
+            poll_fn(|_| match mem::replace(&mut yielded, true) {
                 true => Poll::Ready(()),
                 false => {
                     link.yield_turn();
@@ -283,16 +284,8 @@ enum Rest {
 /// Writes the head of the answer, and its body if that is short.
 fn write_answer(link: &Rc<Link>, site: &Site, asked: &Asked, answered: Answered) -> Rest {
     let Answered { mut response, closes } = answered;
-    if let Some(log) = &asked.log {
-        log.status.set(response.status);
-    }
-    // What has still to come of a request is not of the protocol behind it (RFC 9110, 7.8).
-    if matches!(response.content, Content::Upgrade(_))
-        && asked.upgrade
-        && link.body_left() != Some(0)
-    {
-        response = said(400, "A request for an upgrade has no body here.");
-    }
+    // Before it is dropped: what is refused must not hang on how much has come.
+    let has_body = link.body_left() != Some(0);
     // What writes a body may read the request's meanwhile.
     if !matches!(response.content, Content::Stream(..)) {
         link.skip_body();
@@ -300,11 +293,21 @@ fn write_answer(link: &Rc<Link>, site: &Site, asked: &Asked, answered: Answered)
     if link.is_broken() {
         link.reactor.metrics.http_refused.add(1);
     }
-    if matches!(response.content, Content::Upgrade(_)) && !asked.upgrade {
-        response = said(426, "Ask for the upgrade that is served here.");
+    if matches!(response.content, Content::Upgrade(_)) {
+        if has_body {
+            // What comes of it would be taken for the other protocol.
+            response = said(400, "A request for an upgrade has no body.");
+        } else if !asked.upgrade {
+            let fields = mem::take(&mut response.fields); // RFC 9110, 15.5.22: they name the protocol
+            response = said(426, "Ask for the upgrade that is served here.");
+            response.fields = fields;
+        }
     }
-    let streams = matches!(response.content, Content::Stream(..));
+    if let Some(log) = &asked.log {
+        log.status.set(response.status);
+    }
     let body_left = link.body_left();
+    let streams = matches!(response.content, Content::Stream(..));
     let is_read = body_left == Some(0)
         || !link.is_continue_due() && body_left.is_some_and(|left| left <= SKIPPED_BYTES_MAX);
     let can_go_on = asked.keep_alive && !closes && !link.draining.get();

@@ -91,6 +91,12 @@ impl Input {
         Ok(Some(item))
     }
 
+    /// Drops what was received, and finds nothing.
+    pub(super) fn discard(&mut self) -> Option<Item> {
+        self.piece = None;
+        None
+    }
+
     /// Everything was looked at.
     fn check(&self) -> Result<Option<Item>, ProtocolError> {
         match &self.unmasker {
@@ -142,6 +148,21 @@ mod tests {
         input.put(received.slice(..));
         assert_eq!(&texts(&mut input)[0][..], b"hi");
         assert_eq!(&received[..], TWO, "nobody else sees a change");
+    }
+
+    #[test]
+    fn an_empty_frame_without_a_mask_is_no_message_no_ping_and_no_close() {
+        for frame in [b"\x81\x00", b"\x82\x00", b"\x89\x00", b"\x88\x00"] {
+            let whole = Frame::from(frame.to_vec());
+            let mut input = Input::new(LIMITS, false, true);
+            input.put(whole.slice(..));
+            assert_eq!(input.next(|| {}).expect_err("no mask"), ProtocolError::Unmasked);
+            let mut input = Input::new(LIMITS, false, true);
+            input.put(whole.slice(..1));
+            assert!(input.next(|| {}).is_ok_and(|item| item.is_none()));
+            input.put(whole.slice(1..));
+            assert_eq!(input.next(|| {}).expect_err("no mask"), ProtocolError::Unmasked);
+        }
     }
 
     #[test]

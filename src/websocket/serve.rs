@@ -15,7 +15,7 @@ use super::error::SocketError;
 use super::handler::{Handler, Socket};
 use super::options::Options;
 use super::socket::{Event, WebSocket};
-use super::upgrade::accept;
+use super::upgrade::{accept, read};
 use crate::error::Result;
 use crate::http::{Request, Response};
 use crate::net::output::Backlog;
@@ -71,7 +71,8 @@ pub fn serve<H: Handler<M>, M: 'static>(
     options: &Options,
     mut handler: H,
 ) -> Result<Response> {
-    if request.wants_upgrade("websocket") {
+    // A handler hears of nobody whom the options refuse: a page of another origin, say.
+    if read(&request, options).is_ok() {
         handler.handshake(&request)?;
     }
     accept(request, options, move |ws: WebSocket| {
@@ -84,10 +85,8 @@ pub fn serve<H: Handler<M>, M: 'static>(
             hears: PhantomData,
             ws,
         };
-        let ws = served.ws.clone();
         if let Err(error) = service::spawn(served) {
-            tracing::warn!(%error, "a WebSocket gets no service");
-            ws.begin_close(1013, "too many are here");
+            tracing::warn!(%error, "a WebSocket gets no service"); // and was told so
         }
         None
     })
@@ -246,7 +245,10 @@ impl<H: Handler<M>, M: 'static> Service for Served<H, M> {
 /// The connection ends with the service, whoever keeps a handle.
 impl<H, M: 'static> Drop for Served<H, M> {
     fn drop(&mut self) {
-        self.ws.begin_close(1011, "the server failed");
+        match &self.socket {
+            Some(_) => self.ws.begin_close(1011, "the server failed"),
+            None => self.ws.begin_close(1013, "too many are here"), // it has never run
+        }
         self.ws.0.end();
     }
 }

@@ -24,8 +24,14 @@ use super::message::{Message, Text};
 use crate::driver::operation::SocketAddress;
 use crate::memory::frame::Frame;
 use crate::net::{ReadError, Stream};
-use crate::reactor::Reactor;
+use crate::reactor::{Reactor, Waiter};
 use crate::wire::websocket::{Close, OpCode, ProtocolError, Small};
+
+/// Bytes that a turn may send before no more is read in it.
+const FRESH_BYTES_MAX: usize = 256 * 1024;
+/// Bytes that a peer has decompressed here, before and after, for the price of one message.
+#[cfg(feature = "deflate")]
+const INFLATED_BYTES: usize = 16 * 1024;
 
 /// A WebSocket, of a server or a client. Cheap to clone: one task may read while another writes.
 ///
@@ -78,6 +84,8 @@ pub(super) struct Inner {
     pub(super) state: Cell<State>,
     pub(super) alive: KeepAlive,
     reading: Cell<bool>,
+    /// What was read since it last waited, in messages.
+    spent: Cell<u32>,
     failed: Cell<Option<ProtocolError>>,
     closed_with: RefCell<Option<Box<Close>>>,
     protocol: Option<Box<str>>,
@@ -120,6 +128,7 @@ impl WebSocket {
             state: Cell::new(State::Open),
             alive: KeepAlive::default(),
             reading: Cell::new(false),
+            spent: Cell::new(0),
             failed: Cell::new(None),
             closed_with: RefCell::default(),
             protocol,
@@ -243,8 +252,14 @@ impl Inner {
             if let Some(ended) = self.look_at_end() {
                 return Poll::Ready(ended);
             }
+            if !self.may_go_on(cx) {
+                return Poll::Pending;
+            }
             let joined = || self.reactor.metrics.frames_joined.add(1);
-            let next = self.input.borrow_mut().next(joined);
+            let next = match self.state.get() {
+                State::Leaving => Ok(self.input.borrow_mut().discard()), // nothing counts behind a Close
+                _ => self.input.borrow_mut().next(joined),
+            };
             match next {
                 Ok(Some(item)) => match self.take(item) {
                     Ok(Some(event)) => return Poll::Ready(Ok(Some(event))),
@@ -258,9 +273,32 @@ impl Inner {
                 Poll::Ready(Ok(Some(piece))) => self.input.borrow_mut().put(piece),
                 Poll::Ready(Ok(None)) => self.on_stream_end(),
                 Poll::Ready(Err(error)) => return Poll::Ready(self.on_stream_error(error)),
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    self.spent.set(0);
+                    return Poll::Pending;
+                }
             }
         }
+    }
+
+    /// Whether its task may read on. If not, it is polled again in the next turn: others of the core
+    /// have theirs first, and the kernel takes what was sent, before that counts against a peer that
+    /// reads.
+    #[inline]
+    fn may_go_on(&self, cx: &Context<'_>) -> bool {
+        let settings = &self.reactor.settings;
+        let spent = self.spent.get();
+        let fresh_max = FRESH_BYTES_MAX.min(settings.send_queue_bytes_max / 2);
+        if spent < settings.task_budget && self.stream.fresh() < fresh_max {
+            self.spent.set(spent + 1);
+            return true;
+        }
+        self.spent.set(0);
+        match self.reactor.waiter(cx.waker()) {
+            Waiter::Task(task) => self.reactor.schedule_after_flush(task),
+            Waiter::Other(waker) => waker.wake(),
+        }
+        false
     }
 
     /// Whether there is nothing to read any more, and why. Tells the peer when the engine stops.
@@ -286,9 +324,6 @@ impl Inner {
     }
 
     fn take(self: &Rc<Self>, item: Item) -> Result<Option<Event>, ProtocolError> {
-        if self.state.get() == State::Leaving {
-            return Ok(None); // nothing counts behind a Close
-        }
         match item {
             Item::Message { opcode, compressed, payload } => {
                 let payload = if compressed { self.inflate(opcode, &payload)? } else { payload };
@@ -316,6 +351,8 @@ impl Inner {
         let compression = self.compression.as_ref().expect("else the decoder refuses the bit");
         let bytes_max = self.limits.message_bytes_max;
         let message = compression.borrow_mut().inflate(payload, bytes_max)?;
+        let work = (payload.len() + message.len()) / INFLATED_BYTES;
+        self.spent.set(self.spent.get().saturating_add(work as u32));
         if opcode == OpCode::Text && simdutf8::basic::from_utf8(&message).is_err() {
             return Err(ProtocolError::BadUtf8);
         }

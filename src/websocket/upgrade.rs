@@ -85,7 +85,10 @@ pub(super) fn accept(
 }
 
 /// What the request asks for, if that is served.
-fn read<'a>(request: &'a Request, options: &Options) -> Result<Offer<'a>, HandshakeError> {
+pub(super) fn read<'a>(
+    request: &'a Request,
+    options: &Options,
+) -> Result<Offer<'a>, HandshakeError> {
     if !request.wants_upgrade("websocket") {
         return Err(HandshakeError::NotAnUpgrade);
     }
@@ -99,7 +102,7 @@ fn read<'a>(request: &'a Request, options: &Options) -> Result<Offer<'a>, Handsh
 fn refuse(error: HandshakeError) -> Result<Response> {
     let response = Response::text(format!("{error}\n")).status(error.status());
     Ok(match error.status() {
-        426 => response.header("upgrade", "websocket")?.header("sec-websocket-version", "13")?,
+        426 => response.names_protocol("websocket")?.header("sec-websocket-version", "13")?,
         405 => response.header("allow", "GET")?,
         _ => response,
     })

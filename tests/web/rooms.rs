@@ -99,7 +99,10 @@ fn a_command_is_text_and_as_long_as_a_text_may_be() {
         while ann.read().within(PATIENCE).await??.is_some() {}
         assert_eq!(ann.closed_with().map(|close| close.code), Some(1003));
         let bob = enter("bob").await?;
-        bob.send("x".repeat(max + 300))?;
+        // As many characters as the page allows: bob is told, and stays.
+        bob.send(format!("MSG {}", "\u{4e2d}".repeat(max)))?;
+        assert_eq!(hears(&bob, "error").await?["code"], "too_long");
+        bob.send("x".repeat(3 * max + 300))?;
         while bob.read().within(PATIENCE).await??.is_some() {}
         assert_eq!(bob.closed_with().map(|close| close.code), Some(1009));
         // Both names are free again.

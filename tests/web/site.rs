@@ -50,6 +50,7 @@ fn the_api_sums_up_and_says_what_is_wrong() {
         for (wrong, why) in [
             (r#"{"numbers":[]}"#, "There are no numbers in it."),
             (r#"{"numbers":"#, "line 1"),
+            (r#"{"numbers":[1e308,1e308]}"#, "Their sum is too large"),
             (r#"{"numbers":["1"]}"#, "invalid type"),
             ("", "line 1"),
         ] {

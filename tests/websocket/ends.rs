@@ -140,6 +140,24 @@ fn a_client_ends_a_connection_that_its_server_leaves_open() {
 }
 
 #[test]
+fn nothing_counts_behind_a_servers_close() {
+    let mut sim = stubborn(|stream| {
+        spawn(async move {
+            let _ = stream.write(b"\x88\x02\x03\xe8\xff\xffno frame\x81\x01x");
+            sleep(Duration::from_secs(1)).await;
+            let _ = stream.write(b"\xff\xffnor this");
+        });
+    });
+    run(&mut sim, async {
+        let ws = websocket::connect("ws://127.0.0.1").await?;
+        assert!(ws.read().await?.is_none());
+        assert_eq!(ws.closed_with().map(|close| close.code), Some(1000));
+        Ok(())
+    });
+    sim.stop().expect("a clean end");
+}
+
+#[test]
 fn a_client_refuses_masks_of_its_server_and_says_so() {
     let mut sim = stubborn(|stream| {
         spawn(async move {
@@ -247,6 +265,7 @@ fn what_is_no_handshake_is_answered_as_it_should_be() {
         };
         let plain = ask(String::new()).await?;
         assert!(plain.starts_with("HTTP/1.1 426 ") && plain.contains("upgrade: websocket"));
+        assert!(plain.contains("connection: upgrade"), "RFC 9110, 7.8: {plain}");
         let old = ask(format!("{ASKS}{KEY}Sec-WebSocket-Version: 8\r\n")).await?;
         assert!(old.starts_with("HTTP/1.1 426 ") && old.contains("sec-websocket-version: 13"));
         let version = "Sec-WebSocket-Version: 13\r\n";
@@ -256,6 +275,9 @@ fn what_is_no_handshake_is_answered_as_it_should_be() {
         assert!(foreign.starts_with("HTTP/1.1 403 "), "{foreign}");
         let body = ask(format!("{ASKS}{version}{KEY}Content-Length: 5\r\n")).await?;
         assert!(body.starts_with("HTTP/1.1 400 "), "{body}");
+        let chunked = ask(format!("{ASKS}{version}{KEY}Transfer-Encoding: chunked\r\n\r\n0\r\n"));
+        let chunked = chunked.await?;
+        assert!(chunked.starts_with("HTTP/1.1 400 "), "{chunked}");
         let good = ask(format!(
             "{ASKS}{version}{KEY}Origin: https://A.example\r\nSec-WebSocket-Protocol: v3, v2, v1\r\n"
         ));

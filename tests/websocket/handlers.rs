@@ -73,7 +73,7 @@ impl Handler<Said> for Guest {
 fn rooms(seen: Rc<RefCell<Vec<String>>>, room: Group<Prepared>) -> Router {
     Router::new().get("/room", async move |request| {
         let guest = Guest { room, seen: seen.clone() };
-        websocket::serve(request, &Options::new(), guest)
+        websocket::serve(request, &Options::new().origin("https://a.example"), guest)
     })
 }
 
@@ -140,11 +140,15 @@ fn what_one_says_all_hear_and_it_is_encoded_once_a_core() {
 }
 
 #[test]
-fn a_handler_sees_the_request_and_may_refuse() {
+fn a_handler_sees_the_request_and_may_refuse_unless_its_origin_does() {
     let seen = run(async {
         let refused = websocket::connect("ws://127.0.0.1/room").await;
         let text = refused.expect_err("it is refused").to_string();
         assert!(text.contains("401"), "{text}");
+        let foreign = "ws://127.0.0.1/room?name=eve";
+        let refused = websocket::connect(foreign).origin("https://b.example").await;
+        let text = refused.expect_err("no page of theirs").to_string();
+        assert!(text.contains("403"), "{text}");
         let guest = join("ann").await?;
         guest.ping(b"here")?;
         guest.send("hello")?;

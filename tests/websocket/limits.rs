@@ -1,12 +1,15 @@
 //! What a peer may send, at the last allowed and the first refused; floods; readers that are slow.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
 
 use skyring::http::{Request, Response, Router};
 use skyring::prelude::*;
 use skyring::websocket::{
-    self, Close, Deflate, Handler, Limits, Message, Options, Socket, SocketError,
+    self, Close, Deflate, Handler, Limits, Message, Options, Socket, SocketError, WebSocket,
 };
 use skyring::wire::websocket::{Deflater, OpCode};
 
@@ -108,6 +111,62 @@ fn every_ping_of_a_flood_is_answered_while_its_sender_reads() {
     sim.stop().expect("a clean end");
 }
 
+thread_local! {
+    /// The most that one task has read before the next one had its turn.
+    static MOST: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Reads all that has come in a second, beside a task that is always ready.
+async fn count_between_turns(ws: WebSocket) -> Result<()> {
+    sleep(Duration::from_secs(1)).await;
+    let read = Rc::new(Cell::new(Some(0)));
+    let look = read.clone();
+    spawn(poll_fn(move |cx| {
+        let Some(count) = look.get() else { return Poll::Ready(()) };
+        MOST.set(MOST.get().max(count));
+        look.set(Some(0));
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }));
+    while ws.read().await?.is_some() {
+        read.set(read.get().map(|count| count + 1));
+    }
+    read.set(None);
+    Ok(())
+}
+
+fn most_between_turns(count: usize, compressed: bool, message: &[u8]) -> u32 {
+    const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+    MOST.set(0);
+    let mut sim = simulate(1, || {
+        Router::new().get("/", async |request| {
+            let options = Options::new().deflate(Deflate::forgetful());
+            websocket::upgrade(request, &options, count_between_turns)
+        })
+    });
+    let message = message.to_vec();
+    run(&mut sim, async move {
+        let raw = Raw::open("/", OFFER).await?;
+        for _ in 0..count {
+            raw.send(true, compressed, OpCode::Binary, &message);
+        }
+        raw.message(OpCode::Close, b"\x03\xe8");
+        assert_eq!(raw.close_code().await?, 1000);
+        Ok(())
+    });
+    sim.stop().expect("a clean end");
+    MOST.get()
+}
+
+#[test]
+fn a_flood_of_messages_leaves_others_their_turn() {
+    assert_eq!(most_between_turns(1000, false, b"x"), 64, "SKYRING_TASK_BUDGET");
+    // What is small on its way and large here counts as what it is here.
+    let bomb = Deflater::new(9, 15, true).deflate(&vec![0; 512 << 10]);
+    let most = most_between_turns(100, true, &bomb);
+    assert!((1..=3).contains(&most), "{most}");
+}
+
 /// Sends until its client is kicked; notes what it is told.
 struct Talker(Rc<RefCell<Vec<String>>>);
 
@@ -147,7 +206,7 @@ fn a_slow_reader_is_warned_of_and_then_kicked() {
         let raw = Raw::open("/", "").await?;
         for _ in 0..20 {
             raw.message(OpCode::Text, b"go on");
-            sleep(std::time::Duration::from_millis(100)).await;
+            sleep(Duration::from_millis(100)).await;
         }
         let mut read = 0;
         while let Ok(Some(bytes)) = raw.stream.read().await {

@@ -1,5 +1,5 @@
 //! WebSockets on loopback and in the simulated kernel, by clients and servers that others wrote.
-#![cfg(feature = "websocket")]
+#![cfg(all(feature = "deflate", feature = "tls"))]
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -116,7 +116,7 @@ impl Stream {
     }
 
     /// What it stands on, for what a higher floor knows of that.
-    #[cfg(any(feature = "tls", feature = "websocket"))]
+    #[cfg(feature = "tls")]
     pub(crate) fn connection(&self) -> &Rc<Connection> {
         &self.side.connection
     }

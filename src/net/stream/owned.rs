@@ -83,6 +83,12 @@ impl Stream {
         self.side.connection.write(head, payload, b"")
     }
 
+    /// Bytes that were queued in this turn.
+    #[inline]
+    pub(crate) fn fresh(&self) -> usize {
+        self.side.connection.fresh()
+    }
+
     /// Whether reads are off, since what has come is not read.
     pub(crate) fn is_paused(&self) -> bool {
         self.side.connection.is_paused()

@@ -22,6 +22,9 @@ use crate::websocket::{self, Handler, Message, Options, Outgoing, Socket, WebSoc
 
 /// What a command has beside its text: a word, a blank, a name.
 const COMMAND_BYTES_MAX: usize = 256;
+/// Bytes of what a page counts as one character. A text of so many characters as it may have bytes
+/// is told to be too long; only what is longer still ends its connection.
+const CHARACTER_BYTES_MAX: usize = 3;
 /// A message of a kind that is not served here (RFC 6455, 7.4.1).
 const UNSUPPORTED: u16 = 1003;
 /// The server has no more for this client (RFC 6455, 7.4.1).
@@ -29,7 +32,7 @@ const GOING_AWAY: u16 = 1001;
 
 /// `GET /chat`: enters the chat.
 pub(super) fn enter(request: Request, limits: Limits) -> Result<Response> {
-    let message_bytes_max = limits.text_bytes_max + COMMAND_BYTES_MAX;
+    let message_bytes_max = limits.text_bytes_max * CHARACTER_BYTES_MAX + COMMAND_BYTES_MAX;
     let bounds = websocket::Limits { message_bytes_max, ..websocket::Limits::default() };
     let guest = Guest { limits, talker: None };
     websocket::serve(request, &Options::new().limits(bounds), guest)

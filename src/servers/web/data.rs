@@ -24,8 +24,11 @@ struct Summary {
 /// `POST /api/data`.
 pub(super) async fn data(mut request: Request) -> Result<Response> {
     let Data { numbers } = request.json().await?; // 400 when it is none
-    let summary = summary(&numbers);
-    Response::json(&summary.ok_or(Refusal::new(400, "There are no numbers in it."))?)
+    let summary = summary(&numbers).ok_or(Refusal::new(400, "There are no numbers in it."))?;
+    if !summary.sum.is_finite() {
+        return Err(Refusal::new(400, "Their sum is too large for a number.").into()); // JSON has no infinity
+    }
+    Response::json(&summary)
 }
 
 fn summary(numbers: &[f64]) -> Option<Summary> {

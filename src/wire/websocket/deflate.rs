@@ -126,7 +126,8 @@ impl Inflater {
             }
             if out.len() == out.capacity() {
                 // One more than allowed: a message that passes the bound shows.
-                out.reserve_exact(out.len().max(64).min(bytes_max + 1 - out.len()));
+                let more = (bytes_max - out.len()).saturating_add(1);
+                out.reserve_exact(out.len().max(64).min(more));
             } else if status == Status::BufError {
                 return Err(ProtocolError::BadDeflate);
             }
@@ -198,6 +199,13 @@ mod tests {
         let sent = Deflater::new(6, 15, true).deflate(&message);
         assert!(Inflater::new(true).inflate(&sent, 1000).is_ok(), "the last allowed");
         assert_eq!(Inflater::new(true).inflate(&sent, 999), Err(ProtocolError::MessageTooLong));
+    }
+
+    #[test]
+    fn a_bound_may_be_as_large_as_numbers_are() {
+        let message = text(300_000);
+        let sent = Deflater::new(6, 15, true).deflate(&message);
+        assert!(Inflater::new(true).inflate(&sent, usize::MAX) == Ok(message));
     }
 
     #[test]

@@ -36,13 +36,21 @@ fn what_is_no_handshake_is_refused_with_its_status() {
     assert_eq!(refused("GET", &old), HandshakeError::Version);
     let twice = format!("{ASKS}sec-websocket-version: 13\r\n{KEY}");
     assert_eq!(refused("GET", &twice), HandshakeError::Version);
-    for key in
-        ["", "short", "dGhlIHNhbXBsZSBub25jZQ=", "dGhlIHNhbXBsZSBub25j", "!".repeat(24).as_str()]
-    {
+    for key in [
+        "",
+        "short",
+        "dGhlIHNhbXBsZSBub25jZQ=",
+        "dGhlIHNhbXBsZSBub25j",
+        "dGhlIHNhbXBsZSBub25jZQA=",
+        "dGhlIHNhbXBsZSBub25jZ===",
+        "!".repeat(24).as_str(),
+    ] {
         let lines = format!("{ASKS}sec-websocket-key: {key}\r\n");
         assert_eq!(refused("GET", &lines), HandshakeError::BadKey, "{key}");
     }
     assert_eq!(refused("GET", &format!("{ASKS}{KEY}{KEY}")), HandshakeError::BadKey);
+    let made_up = format!("{ASKS}sec-websocket-key: dGhlIHNhbXBsZSBub25jZZ==\r\n");
+    assert!(offer(&made_up).is_ok(), "its spare bits are set");
     assert_eq!(HandshakeError::Version.status(), 426);
 }
 
