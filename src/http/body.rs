@@ -38,7 +38,15 @@ impl Body {
     /// # Errors
     /// [`BodyError`]
     pub async fn read(&mut self) -> Result<Option<Frame>, BodyError> {
-        poll_fn(|cx| self.link.poll_body(self.exchange, cx)).await
+        /// Ends the wait when it is given up, too.
+        struct Wait<'a>(&'a Rc<Link>, u32);
+        impl Drop for Wait<'_> {
+            fn drop(&mut self) {
+                self.0.end_body_wait(self.1);
+            }
+        }
+        let wait = Wait(&self.link, self.exchange);
+        poll_fn(|cx| wait.0.poll_body(wait.1, cx)).await
     }
 
     /// All that is left of the body. Nothing is copied when it came in one piece.

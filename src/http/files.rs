@@ -190,18 +190,26 @@ fn stream(content_type: &'static str, file: File, start: u64, end: u64) -> Respo
     Response::stream(content_type, write).length(end - start)
 }
 
-/// Reads a piece of a long file, by the lane where there is one.
-#[cfg(feature = "lane")]
-use crate::lane::read_exact_at as read;
-
-/// Reads a piece of a long file.
-#[cfg(not(feature = "lane"))]
+/// Reads a piece of a long file: by the lane, unless that is full or cannot run here. The head has left
+/// by then, so a refusal would cut the file.
 async fn read(file: Arc<File>, count: usize, at: u64) -> Result<Vec<u8>> {
+    #[cfg(feature = "lane")]
+    match crate::lane::read_exact_at(file.clone(), count, at).await {
+        Err(Error::Other(cause)) if is_without_lane(&*cause) => {}
+        read => return read,
+    }
     let read = move || {
         let mut piece = vec![0; count];
         file.read_exact_at(&mut piece, at).map(|()| piece)
     };
     Ok(blocking(read).await??)
+}
+
+/// Whether the lane has taken nothing on.
+#[cfg(feature = "lane")]
+fn is_without_lane(cause: &(dyn std::error::Error + 'static)) -> bool {
+    use crate::lane::LaneError::{Full, Unavailable};
+    matches!(cause.downcast_ref(), Some(Full(_) | Unavailable(_)))
 }
 
 /// Whether a decoded path may be looked for: no way up, and nothing hidden, but what is hidden on

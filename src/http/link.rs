@@ -263,19 +263,11 @@ impl Link {
                 Ok(Cut::More) => {}
                 Err(error) => return Poll::Ready(Err(BodyError::Malformed(error))),
             }
-            if self.continue_due.replace(false) {
-                self.write_head(|out| out.extend_from_slice(CONTINUE));
-                // At once: whoever reads the body may do so in a task of its own.
-                let _ = self.send(); // a connection that broke shows in the read
-            }
+            self.let_send();
             match self.stream.poll_piece(cx) {
                 Poll::Ready(Ok(Some(piece))) => {
                     self.input.borrow_mut().put(piece);
-                    if self.waits_for_body.replace(false) {
-                        let waited = self.reactor.now().since(self.waits_since.get());
-                        self.waited.set(self.waited.get() + waited);
-                        self.work_on();
-                    }
+                    self.end_body_wait(exchange);
                 }
                 Poll::Ready(Ok(None)) => return Poll::Ready(Err(BodyError::Ended)),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(BodyError::Read(error))),
@@ -290,12 +282,30 @@ impl Link {
         }
     }
 
+    /// Nobody waits for the body now.
+    pub(super) fn end_body_wait(self: &Rc<Self>, exchange: u32) {
+        if exchange == self.exchange.get() && self.waits_for_body.replace(false) {
+            let waited = self.reactor.now().since(self.waits_since.get());
+            self.waited.set(self.waited.get() + waited);
+            self.work_on();
+        }
+    }
+
     /// As [`Link::poll_body`], whoever the body was for.
     pub(super) fn poll_rest(
         self: &Rc<Self>,
         cx: &Context<'_>,
     ) -> Poll<Result<Option<Frame>, BodyError>> {
         self.poll_body(self.exchange.get(), cx)
+    }
+
+    /// The request is answered: what is left of its body is nobody's. A task that still waits for it,
+    /// other than the one that answers, hears of that.
+    pub(super) fn end_exchange(&self) {
+        self.exchange.set(self.exchange.get().wrapping_add(1));
+        if self.waits_for_body.replace(false) {
+            self.stream.wake_reader();
+        }
     }
 
     /// How many bytes of the body are left; `None` when its chunks tell.
@@ -314,6 +324,15 @@ impl Link {
         while let Ok(Cut::Data(_)) = input.cut_body(self.limits.body_bytes_max) {}
     }
 
+    /// Tells a peer that waits for a word to send the body.
+    pub(super) fn let_send(&self) {
+        if self.continue_due.replace(false) {
+            self.write_head(|out| out.extend_from_slice(CONTINUE));
+            // At once: whoever reads the body may do so in a task of its own.
+            let _ = self.send(); // a connection that broke shows in the read
+        }
+    }
+
     /// Whether the peer still waits for a word before it sends the body.
     pub(super) fn is_continue_due(&self) -> bool {
         self.continue_due.get()
@@ -330,7 +349,7 @@ impl Link {
     /// Puts what was received and is unread back: somebody else reads the stream from now on, and
     /// not by a body that a handler has kept.
     pub(super) fn give_back(&self) {
-        self.exchange.set(self.exchange.get().wrapping_add(1));
+        self.end_exchange();
         let input = mem::take(&mut *self.input.borrow_mut());
         if let Some(rest) = input.into_rest() {
             self.stream.unread_front(rest);

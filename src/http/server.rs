@@ -35,6 +35,10 @@ use crate::wire::Framing;
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\n\
     content-length: 5\r\nretry-after: 1\r\nconnection: close\r\n\r\nBusy\n";
 
+/// A last answer up to this size is left to the close, which sends it and the end together: a kernel has
+/// room for so much.
+const LAST_BYTES_MAX: usize = 16 * 1024;
+
 /// A server on one core.
 pub(super) struct Hall {
     site: Site,
@@ -99,8 +103,8 @@ async fn run(link: Rc<Link>, place: Place) {
         polled
     })
     .await;
-    // The rate that holds for all answers holds for the last one, too.
-    if link.stream.queued() > 0 && !link.stream.is_handed_over() {
+    // The times that hold for all answers hold for the last one, too.
+    if link.stream.queued() > LAST_BYTES_MAX && !link.stream.is_handed_over() {
         Box::pin(session::wait_sent(&link)).await;
     }
     link.stream.close_later();

@@ -55,6 +55,7 @@ pub(super) async fn serve(link: &Rc<Link>, site: &Site) {
         if let Some(log) = asked.log {
             log.write(link);
         }
+        link.end_exchange();
         if !goes_on || !finish_body(link).await {
             return;
         }
@@ -246,6 +247,7 @@ impl Work {
 
     fn finish(&mut self, link: &Link, ended: Ended) -> Answered {
         let mut place = self.place.take().expect("it is finished once");
+        let waits_for_body = link.waits_for_body.get();
         let metrics = &link.reactor.metrics;
         if guarded(metrics, "an HTTP handler panicked", || place.clear()).is_some() {
             self.spot.keep(place);
@@ -254,7 +256,7 @@ impl Work {
             Ended::Answer(Ok(response)) => Answered { response, closes: false },
             Ended::Answer(Err(error)) => Answered { response: answer(&error), closes: false },
             Ended::Panicked => Answered { response: internal(), closes: false },
-            Ended::Expired if link.waits_for_body.get() => {
+            Ended::Expired if waits_for_body => {
                 metrics.http_refused.add(1);
                 Answered { response: refused(RequestError::TooSlow), closes: true }
             }
@@ -322,6 +324,10 @@ fn write_answer(link: &Rc<Link>, site: &Site, asked: &Asked, answered: Answered)
         Content::Stream(..) => (Some(BodyLength::Chunked), Mode::Chunked),
         Content::Upgrade(_) => (None, Mode::Silent),
     };
+    // Behind the head there is no place for that word.
+    if streams && !asked.is_head {
+        link.let_send();
+    }
     let date = site.date(&link.reactor);
     link.write_head(|out| {
         write_head(

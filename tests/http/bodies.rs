@@ -1,5 +1,7 @@
 //! Bodies in and out: lengths, chunks, trailers, expectations, back-pressure.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -226,4 +228,67 @@ fn a_writer_that_waits_no_longer_for_the_peer_is_not_late() {
         Ok::<_, Error>(client.get("http://127.0.0.1/").await?.text().await?)
     });
     assert_eq!(text.expect("nobody is stuck").expect("whole"), "first last");
+}
+
+#[test]
+fn a_body_that_is_kept_behind_its_answer_is_over_at_once() {
+    let heard = Arc::new(AtomicU32::new(0));
+    let count = heard.clone();
+    let mut sim = Simulation::new(5);
+    let engine = Engine::new(Config::new().cores(1)).http("127.0.0.1:80", move |_| {
+        let count = count.clone();
+        router().post("/kept", async move |mut request| {
+            let count = count.clone();
+            spawn(async move {
+                let error = request.text().await.expect_err("the answer is quicker");
+                assert!(error.to_string().contains("is answered"), "{error}");
+                count.fetch_add(1, Ordering::Relaxed);
+            });
+            sleep(Duration::from_millis(1)).await; // it waits by now
+            Ok(Response::new(202))
+        })
+    });
+    sim.start(engine).expect("it starts");
+    let ended: Result<()> = sim
+        .run(async move {
+            for (n, len) in [5, 1 << 20].into_iter().enumerate() {
+                let stream = skyring::net::TcpStream::connect("127.0.0.1:80").await?;
+                stream.write(post("/kept", &format!("Content-Length: {len}")))?;
+                stream.read_until(b"\r\n\r\n", 8192).await?.ok_or("no answer")?;
+                sleep(Duration::from_millis(1)).await;
+                assert_eq!(heard.load(Ordering::Relaxed), n as u32 + 1, "of {len} bytes");
+                if len == 5 {
+                    stream.write("hello")?;
+                    stream.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n")?;
+                    let head = stream.read_until(b"\r\n\r\n", 8192).await?.ok_or("no answer")?;
+                    assert!(head.starts_with(b"HTTP/1.1 200"), "the next request is found");
+                }
+            }
+            Ok(())
+        })
+        .expect("nobody is stuck");
+    ended.expect("answers");
+}
+
+#[test]
+fn a_peer_that_waits_for_a_word_has_it_before_an_answer_that_reads_its_body() {
+    deadline(|| {
+        let server = Server::of(Engine::new(config()).http("127.0.0.1:0", |_| {
+            router().post("/both", async |mut request| {
+                Ok(Response::stream("text/plain", async move |out| {
+                    while let Some(piece) = request.body().read().await? {
+                        out.write(piece).await?;
+                    }
+                    Ok(())
+                }))
+            })
+        }));
+        let mut peer = Peer::of(&server);
+        for _ in 0..2 {
+            peer.send(post("/both", "Expect: 100-continue\r\nContent-Length: 5"));
+            assert_eq!(peer.answer().status, 100);
+            let answer = peer.send("hello").answer();
+            assert_eq!((answer.status, answer.text()), (200, "hello"));
+        }
+    });
 }

@@ -145,3 +145,21 @@ fn what_is_long_is_sent_short_to_who_takes_it() {
         assert_eq!(file.header("content-encoding"), None, "too short");
     });
 }
+
+#[test]
+fn a_long_file_comes_whole_where_the_lane_is_full() {
+    deadline(|| {
+        let folder = Folder::new("full");
+        let www = folder.0.join("www");
+        let make = move |_: &skyring::Core| Router::new().files("/f", &www);
+        let config = config().set("lane_calls_max", "1").expect("a knob");
+        let server = Server::of(Engine::new(config).http("127.0.0.1:0", make));
+        let mut peers: Vec<Peer> = (0..8).map(|_| Peer::of(&server)).collect();
+        for peer in &mut peers {
+            peer.send("GET /f/large HTTP/1.1\r\nHost: a\r\n\r\n");
+        }
+        for peer in &mut peers {
+            assert_eq!(peer.answer().body.len(), 1_000_000);
+        }
+    });
+}

@@ -199,3 +199,53 @@ fn the_last_answer_of_a_connection_has_as_much_time_as_all_others() {
     let (late, too_late) = ended.expect("both are read");
     assert!(late > 200_000 && too_late == 0, "{late} {too_late}");
 }
+
+#[test]
+fn a_handler_that_waits_no_longer_for_a_body_has_all_the_time_it_had() {
+    let mut sim = Simulation::new(3);
+    let engine = Engine::new(Config::new().cores(1)).http("127.0.0.1:80", |_| {
+        router().limits(limits()).post("/ticks", async |mut request| {
+            Ok(Response::stream("text/plain", async move |out| {
+                for _ in 0..3 {
+                    let read = within(SECOND, request.body().read()).await;
+                    assert!(read.is_err(), "nothing comes");
+                    out.write("tick").await?;
+                }
+                sleep(60 * SECOND).await;
+                out.write("end").await
+            }))
+        })
+    });
+    sim.start(engine).expect("it starts");
+    let ended: Result<bool> = sim
+        .run(async {
+            let stream = connect().await?;
+            stream.write("POST /ticks HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n")?;
+            Ok(stream.read_until(b"end\r\n0\r\n\r\n", 8192).await?.is_some())
+        })
+        .expect("nobody is stuck");
+    assert!(ended.expect("whole"));
+    // Who waits again and again waits no longer in all.
+    let mut sim = Simulation::new(3);
+    let engine = Engine::new(Config::new().cores(1)).http("127.0.0.1:80", |_| {
+        let limits = Limits { answer_time: 600 * SECOND, ..limits() };
+        router().limits(limits).post("/again", async |mut request| {
+            loop {
+                if let Ok(read) = within(SECOND, request.body().read()).await {
+                    return Ok(Response::text(format!("{:?}", read?.is_some())));
+                }
+            }
+        })
+    });
+    sim.start(engine).expect("it starts");
+    let ended: Result<(u16, u64)> = sim
+        .run(async {
+            let stream = connect().await?;
+            let before = skyring::now();
+            stream.write("POST /again HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n")?;
+            let (status, _) = answer(&stream).await?;
+            Ok((status, skyring::now().since(before).as_secs()))
+        })
+        .expect("nobody is stuck");
+    assert_eq!(ended.expect("an answer"), (408, 30));
+}

@@ -156,3 +156,23 @@ fn who_never_says_continue_gets_the_body_after_a_second() {
         Ok(())
     });
 }
+
+#[test]
+fn a_body_that_is_answered_before_it_was_let_go_is_kept_back() {
+    alone(async {
+        let listener = TcpListener::bind("127.0.0.1:80")?;
+        let server = spawn(async move {
+            let stream = listener.accept().await?;
+            stream.read_until(b"\r\n\r\n", 4096).await?;
+            stream.write("HTTP/1.1 413 No\r\nContent-Length: 5\r\n\r\n")?;
+            let is_kept_back = stream.readable().within(3 * SECOND).await.is_err();
+            stream.write("large")?;
+            Ok::<_, Error>((stream, is_kept_back))
+        });
+        let client = Client::new();
+        let mut response = client.post(BASE).body("a body").expect_continue().await?;
+        assert_eq!((response.status(), &*response.text().await?), (413, "large"));
+        assert!(server.await??.1, "none of it came");
+        Ok(())
+    });
+}

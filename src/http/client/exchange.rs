@@ -110,9 +110,13 @@ async fn talk(
     for _ in 0..INTERIM_MAX {
         let (head, bytes) = wait_for_head(link, to_head, limits).await?;
         match head.status {
+            100 => link.let_send(),
             101 => return Err(AnswerError::UnaskedUpgrade.into()),
-            100..200 => link.let_send(),
-            _ => return Ok((head, bytes)),
+            102..200 => {}
+            _ => {
+                link.refuse_send();
+                return Ok((head, bytes));
+            }
         }
     }
     Err(AnswerError::TooManyInterim.into())

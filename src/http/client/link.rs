@@ -35,6 +35,8 @@ pub(super) struct Link {
     /// The writer waits for `100 Continue`.
     held: RefCell<Option<Waker>>,
     may_send: Cell<bool>,
+    /// The answer came before that word: nobody wants the body.
+    is_refused: Cell<bool>,
     /// The answer allows another request.
     keeps: Cell<bool>,
 }
@@ -62,6 +64,7 @@ impl Link {
             failure: RefCell::default(),
             held: RefCell::default(),
             may_send: Cell::new(true),
+            is_refused: Cell::new(false),
             keeps: Cell::new(false),
         })
     }
@@ -76,6 +79,7 @@ impl Link {
         self.requests.set(self.requests.get() + 1);
         self.keeps.set(false);
         self.may_send.set(!is_held);
+        self.is_refused.set(false);
         self.sending.set(Sending::Going);
     }
 
@@ -109,10 +113,17 @@ impl Link {
         held.into_iter().for_each(Waker::wake);
     }
 
-    /// Waits until the body may be sent.
-    pub(super) fn poll_let(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.may_send.get() {
-            return Poll::Ready(());
+    /// The answer is there: a body that still waits is not sent.
+    pub(super) fn refuse_send(&self) {
+        self.is_refused.set(true);
+        let held = self.held.borrow_mut().take();
+        held.into_iter().for_each(Waker::wake);
+    }
+
+    /// Waits until the body may be sent, or is refused. Whether it may.
+    pub(super) fn poll_let(&self, cx: &Context<'_>) -> Poll<bool> {
+        if self.may_send.get() || self.is_refused.get() {
+            return Poll::Ready(self.may_send.get());
         }
         *self.held.borrow_mut() = Some(cx.waker().clone());
         Poll::Pending

@@ -37,9 +37,10 @@ pub(super) fn begin(link: &Rc<Link>, body: Outbound, write_time: Duration, is_he
 
 async fn run(link: Rc<Link>, body: Outbound, write_time: Duration, is_held: bool) {
     let unfinished = Unfinished(&link);
-    if is_held {
-        // Who says nothing may still want it.
-        let _ = within(CONTINUE_TIME, poll_fn(|cx| link.poll_let(cx))).await;
+    // Who says nothing may still want it.
+    if is_held && within(CONTINUE_TIME, poll_fn(|cx| link.poll_let(cx))).await == Ok(false) {
+        std::mem::forget(unfinished);
+        return link.set_sending(Sending::Failed);
     }
     let sink = Rc::new(Pipe {
         link: link.clone(),

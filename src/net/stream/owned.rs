@@ -41,6 +41,11 @@ impl Stream {
         self.side.inlet.borrow_mut().push_front(bytes);
     }
 
+    /// Another task polls for pieces from now on: the one that waits for them is told by a wake.
+    pub(crate) fn wake_reader(&self) {
+        self.side.wake_reader();
+    }
+
     /// As [`flush`](Stream::flush), for what waits for other things too.
     pub(crate) fn poll_flushed(&self, cx: &Context<'_>) -> Poll<Result<(), FlushError>> {
         self.side.poll_flush(cx)

@@ -218,7 +218,8 @@ impl Side {
         self.wake_reader();
     }
 
-    fn wake_reader(&self) {
+    /// Wakes who waits for bytes.
+    pub(super) fn wake_reader(&self) {
         let reader = self.reader.take();
         reader.into_iter().for_each(Waker::wake);
     }
