@@ -41,10 +41,6 @@ const GETEVENTS: u32 = 1;
 const EXT_ARG: u32 = 8;
 /// A send above this is reported promptly: what it holds should go home soon.
 const LAZY_BYTES_MAX: usize = 64 * 1024;
-/// No wait is longer, whatever it waits for. Linux 6.18 now and then leaves the news of a connection
-/// that its peer has reset unsaid until something else comes (1 of 3,000 resets of an idle server; the
-/// receive still stands in the ring's list of polls, on a socket that is closed). A look finds it.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long a dropped ring waits for the last completions before it gives its memory up.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -231,12 +227,7 @@ impl Ring {
         let has_news = submission.taskrun() || submission.cq_overflow();
         drop(submission);
         let ready = !self.ring.completion().is_empty();
-        let wait = match wait {
-            _ if ready => Wait::Poll,
-            Wait::Poll => Wait::Poll,
-            Wait::For(duration) => Wait::For(duration.min(LOOK_AGAIN)),
-            Wait::Forever => Wait::For(LOOK_AGAIN),
-        };
+        let wait = if ready { Wait::Poll } else { wait };
         let timespec = match wait {
             Wait::Poll if to_submit == 0 && !has_news => return Ok(()),
             Wait::For(duration) => Timespec::from(duration),
