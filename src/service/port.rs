@@ -25,9 +25,12 @@ use crate::reactor::{Reactor, guarded};
 /// A mailbox of 2 to this power is warned of; at twice as many again, and so on.
 const OVERLOAD_FIRST: u8 = 10;
 
-/// Lanes beside the mailbox that hold something: the control lane, and clients.
+/// What may come before the next message: the control lane and the clients, while they hold
+/// something, and the end, asked for by the service itself or come already.
 const CONTROL: u8 = 1;
 const CLIENTS: u8 = 2;
+const STOPPING: u8 = 4;
+const CLOSED: u8 = 8;
 
 /// What a service's type says, for a mailbox that knows only its messages.
 pub(super) struct Traits<M> {
@@ -44,7 +47,7 @@ pub(super) struct Port<M: 'static> {
     /// service is small and a borrow's count is not.
     extra: Cell<Option<Box<Extra<M>>>>,
     clients: Cell<Option<Box<Clients>>>,
-    /// Which lanes hold something beside the mailbox.
+    /// What may come before the next message, in one word for the way of one.
     lanes: Cell<u8>,
     /// The last event was a client's.
     client_was_last: Cell<bool>,
@@ -54,9 +57,19 @@ pub(super) struct Port<M: 'static> {
     /// 2 to this power messages may wait before the next warning.
     warn_at: Cell<u8>,
     supervised: Cell<bool>,
-    /// It ends after the handler that runs now.
-    pub(super) stopping: Cell<bool>,
     started: Cell<bool>,
+}
+
+/// What [`Port::poll_next`] has found.
+#[derive(Clone, Copy)]
+pub(super) enum Next {
+    /// A message in the mailbox.
+    Message,
+    /// A message on the control lane.
+    Control,
+    /// Something else: ask [`Port::take_own`], then [`Port::pop_batch`], [`Port::pop_client`] and
+    /// [`Port::pop_news`].
+    Other,
 }
 
 /// What a service hears besides messages.
@@ -128,7 +141,6 @@ impl<M: 'static> Port<M> {
             own_found: Cell::new(false),
             warn_at: Cell::new(OVERLOAD_FIRST),
             supervised: Cell::new(false),
-            stopping: Cell::new(false),
             started: Cell::new(false),
         }
     }
@@ -155,6 +167,7 @@ impl<M: 'static> Port<M> {
     /// Takes nothing any more, and closes the connections of its clients: what is dropped from here
     /// on says nothing to them.
     pub(super) fn shut(&self) {
+        self.mark(CLOSED);
         self.mailbox.shut();
         if let Some(mut clients) = self.clients.take() {
             clients.take_all().iter().for_each(|session| session.close(Disconnect::Abandoned));
@@ -258,42 +271,74 @@ impl<M: 'static> Port<M> {
         self.lanes.set(self.lanes.get() & !lane);
     }
 
-    /// The next message; only the service's own task asks. None: something else comes first. Ask
-    /// [`Port::pop_batch`], then [`Port::pop_client`], then [`Port::pop_news`].
-    ///
-    /// `own` looks for what the service waits for beside; it and messages come in turn. When it has
-    /// found something that is said by [`Port::take_own`].
+    /// It ends after the handler that runs now.
+    pub(super) fn stop(&self) {
+        self.mark(STOPPING);
+    }
+
+    /// Whether it has asked for its end, and lives.
     #[inline]
-    pub(super) fn poll_next(&self, mut own: impl FnMut() -> bool) -> Poll<Option<M>> {
+    pub(super) fn is_stopping(&self) -> bool {
+        self.lanes.get() & (STOPPING | CLOSED) == STOPPING
+    }
+
+    /// What comes next; only the service's own task asks.
+    ///
+    /// `owns`: `own` looks for what the service waits for beside; it and messages come in turn. When
+    /// it has found something that is said by [`Port::take_own`].
+    #[inline]
+    pub(super) fn poll_next(&self, owns: bool, mut own: impl FnMut() -> bool) -> Poll<Next> {
+        let aside = self.lanes.get();
         // One that was killed by its own handler goes no further.
-        if self.mailbox.is_closed() || !self.mailbox.try_spend() {
+        if aside & CLOSED != 0 || !self.mailbox.try_spend() {
             return Poll::Pending;
         }
-        if self.lanes.get() != 0
-            && let Some(event) = self.pop_lanes()
+        if aside != 0
+            && let Some(next) = self.look_aside()
         {
-            return Poll::Ready(event);
+            return Poll::Ready(next);
         }
-        let mut find_own = || {
-            let found = own();
-            self.own_found.set(found);
-            found
-        };
-        let owns_turn = self.own_is_next.replace(true);
-        if owns_turn && find_own() {
+        if !owns {
+            return self.poll_mailbox();
+        }
+        if self.own_is_next.replace(true) {
+            return self.poll_own(&mut own).map_or_else(|| self.poll_mailbox(), Poll::Ready);
+        }
+        match self.mailbox.is_empty().then(|| self.poll_own(&mut own)).flatten() {
+            Some(own) => Poll::Ready(own),
+            None => self.poll_mailbox(),
+        }
+    }
+
+    #[inline]
+    fn poll_mailbox(&self) -> Poll<Next> {
+        if self.mailbox.is_empty() {
+            self.rest();
+            return Poll::Pending;
+        }
+        Poll::Ready(Next::Message)
+    }
+
+    fn poll_own(&self, own: &mut impl FnMut() -> bool) -> Option<Next> {
+        let found = own();
+        self.own_found.set(found);
+        // After what is its own comes a message.
+        if found {
             self.own_is_next.set(false);
-            return Poll::Ready(None);
         }
-        match self.mailbox.pop() {
-            Some(message) => {
+        found.then_some(Next::Other)
+    }
+
+    /// The message that [`Port::poll_next`] has found.
+    #[inline]
+    pub(super) fn take_message(&self, next: Next) -> Option<M> {
+        match next {
+            Next::Message => {
                 self.reactor().metrics.messages.add(1);
-                Poll::Ready(Some(message))
+                self.mailbox.pop()
             }
-            None if !owns_turn && find_own() => Poll::Ready(None),
-            None => {
-                self.rest();
-                Poll::Pending
-            }
+            Next::Control => self.take_control(),
+            Next::Other => None,
         }
     }
 
@@ -303,18 +348,23 @@ impl<M: 'static> Port<M> {
         self.own_found.replace(false)
     }
 
-    /// The next event that is no message: the control lane first, then clients and messages in
+    /// What comes before the next message: the control lane first, then clients and messages in
     /// turn, so that neither starves the other.
-    fn pop_lanes(&self) -> Option<Option<M>> {
-        if self.lanes.get() & CONTROL != 0
-            && let Some(event) = self.pop_control()
-        {
-            return Some(event);
+    #[cold]
+    fn look_aside(&self) -> Option<Next> {
+        let lanes = self.lanes.get();
+        if lanes & STOPPING != 0 {
+            return Some(Next::Other);
         }
-        let is_theirs = !self.client_was_last.replace(false) || self.mailbox.len() == 0;
+        if lanes & CONTROL != 0
+            && let Some(next) = self.look_at_control()
+        {
+            return Some(next);
+        }
+        let is_theirs = !self.client_was_last.replace(false) || self.mailbox.is_empty();
         if self.lanes.get() & CLIENTS != 0 && is_theirs {
             self.client_was_last.set(true);
-            return Some(None);
+            return Some(Next::Other);
         }
         None
     }
@@ -335,7 +385,7 @@ impl<M: 'static> Port<M> {
     /// The client whose turn it is.
     pub(super) fn pop_client(&self) -> Option<Client> {
         // One that is stopping, or has news beside, sees to that first.
-        if self.stopping.get() || !self.client_was_last.get() {
+        if self.is_stopping() || !self.client_was_last.get() {
             return None;
         }
         loop {
@@ -353,31 +403,45 @@ impl<M: 'static> Port<M> {
         }
     }
 
-    fn pop_control(&self) -> Option<Option<M>> {
+    /// What the control lane has: a message, made already, or news. What came to nothing is skipped.
+    fn look_at_control(&self) -> Option<Next> {
         loop {
             let Some(event) = self.with_extra(|extra| extra.control.pop_front()) else {
                 self.unmark(CONTROL);
                 return None;
             };
-            match event {
-                Control::Message(message) => return Some(Some(message)),
-                Control::Tick(tick) => {
-                    if let Some(message) = tick.make() {
-                        return Some(Some(message));
-                    }
-                }
+            let event = match event {
+                Control::Tick(tick) => match tick.make() {
+                    Some(message) => Control::Message(message),
+                    None => continue,
+                },
                 // The watch was ended while the news waited.
-                Control::Down(down) if !self.unwatch(down.service) => {}
-                news => {
-                    self.with_extra(|extra| extra.control.push_front(news));
-                    self.client_was_last.set(false);
-                    return Some(None);
-                }
+                Control::Down(down) if !self.unwatch(down.service) => continue,
+                event => event,
+            };
+            let is_message = matches!(event, Control::Message(_));
+            self.with_extra(|extra| extra.control.push_front(event));
+            if is_message {
+                return Some(Next::Control);
+            }
+            self.client_was_last.set(false);
+            return Some(Next::Other);
+        }
+    }
+
+    /// The message that [`Port::look_at_control`] has found.
+    #[cold]
+    fn take_control(&self) -> Option<M> {
+        match self.with_extra(|extra| extra.control.pop_front())? {
+            Control::Message(message) => Some(message),
+            news => {
+                self.with_extra(|extra| extra.control.push_front(news));
+                None
             }
         }
     }
 
-    /// The news that [`Port::next`] has found.
+    /// The news that [`Port::poll_next`] has found.
     pub(super) fn pop_news(&self) -> Option<News> {
         match self.with_extra(|extra| extra.control.pop_front())? {
             Control::Down(down) => Some(News::Down(down)),
@@ -410,6 +474,7 @@ impl<M: 'static> Port<M> {
     pub(super) fn close(&self, reason: &Reason) -> Vec<(ServiceId, Signal)> {
         let reactor = self.reactor();
         Services::of(reactor).leave(reactor, self.id);
+        self.mark(CLOSED);
         let messages = self.mailbox.close();
         let extra = self.extra.take();
         for message in messages {
