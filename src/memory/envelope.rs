@@ -17,6 +17,8 @@ use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr;
 
+use super::queue::Consumer;
+
 /// A letter of at most this size needs no box, whatever its alignment.
 const LETTER_BYTES: usize = 56;
 /// A value of at most this size needs no box, whatever its alignment.
@@ -65,6 +67,15 @@ impl<C: ?Sized> Envelope<C> {
         // is taken out once.
         unsafe { (envelope.run)(&envelope.letter, Some(context)) };
     }
+}
+
+/// Opens the oldest letter of a ring where it lies. Whether there was one. A panic of it is the
+/// caller's to catch; the letter is gone all the same.
+#[inline]
+pub(crate) fn open_next<C: ?Sized>(ring: &Consumer<Envelope<C>>, context: &C) -> bool {
+    // SAFETY: `new` has set `run` for the type of the letter. It takes it out once, before it opens
+    // it, and the envelope is not dropped: `pop_in_place` leaves that to this closure.
+    unsafe { ring.pop_in_place(|envelope| (envelope.run)(&envelope.letter, Some(context))) }
 }
 
 impl<C: ?Sized> Drop for Envelope<C> {
