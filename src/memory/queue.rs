@@ -105,7 +105,7 @@ impl<T> Producer<T> {
     ///
     /// # Errors
     /// The ring is full: the value comes back.
-    #[inline]
+    #[cfg(test)]
     pub(crate) fn push(&self, value: T) -> Result<(), T> {
         self.put(value)?;
         self.show();

@@ -53,7 +53,7 @@ impl<M> Mailbox<M> {
     ///
     /// # Errors
     /// The message, when the mailbox is full or its service has ended.
-    #[inline]
+    #[inline(always)] // as who calls it
     pub(crate) fn push(&self, message: M) -> Result<u32, Undelivered<M>> {
         if self.closed.get() {
             return Err(Undelivered::Dead(message));

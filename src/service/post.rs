@@ -84,7 +84,7 @@ impl<M: Send + 'static> Address<M> {
 /// Puts a message in the mailbox of a service of this core.
 #[inline(always)] // it is the way of each message, and moves it once more as a call
 fn deliver<M: 'static>(reactor: &Reactor, to: ServiceId, message: M) -> Result<(), Undelivered<M>> {
-    match Services::of(reactor).port::<M>(to) {
+    match Services::of(reactor).find::<Port<M>>(to) {
         Some(port) => port.deliver(message),
         None => Err(Undelivered::Dead(message)),
     }

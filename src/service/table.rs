@@ -11,7 +11,6 @@ use super::calls::Calls;
 use super::error::CallError;
 use super::guests::Guests;
 use super::members::Groups;
-use super::port::Port;
 use super::registry::Registry;
 use super::signal::Signal;
 use crate::client::Hub;
@@ -142,10 +141,10 @@ impl Services {
         reactor.shared.loads[reactor.index].store(len, Ordering::Relaxed);
     }
 
-    /// The mailbox of a service of this core, if it takes messages of this type: without a count of
-    /// it. No user's code may run meanwhile.
+    /// A service of this core, if it is a `D`: without a count of it. No user's code may run
+    /// meanwhile.
     #[inline]
-    pub(super) fn port<M: 'static>(&self, id: ServiceId) -> Option<Ref<'_, Port<M>>> {
+    pub(super) fn find<D: Door>(&self, id: ServiceId) -> Option<Ref<'_, D>> {
         Ref::filter_map(self.table.borrow(), |table| {
             let door: &dyn Any = &**table.get(id.key())?;
             door.downcast_ref()
