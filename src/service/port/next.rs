@@ -106,7 +106,7 @@ impl<M: 'static> Port<M> {
 
     /// What comes before the next message: the control lane first, then clients and messages in
     /// turn, so that neither starves the other.
-    #[cold]
+    #[inline(never)]
     fn look_aside(&self) -> Option<Next> {
         let lanes = self.lanes.get();
         if lanes & STOPPING != 0 {
