@@ -23,6 +23,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
+use self::raw_uring::Spoken;
 #[cfg(not(feature = "peers"))]
 use crate::error::Error;
 use crate::error::{Doing, Result};
@@ -97,6 +98,8 @@ pub enum Server {
     Websocket,
     /// The smallest possible io_uring loop: the floor.
     RawUring,
+    /// The same loop, which answers the same words to whatever ends like a head of HTTP: its floor.
+    RawHttp,
     /// epoll with direct writes.
     Epoll,
     /// tokio, one thread, one task for each connection.
@@ -135,7 +138,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Server::Skyring | Server::Chat | Server::Tls | Server::Http | Server::Websocket => {
             unreachable!("it opens its listeners itself")
         }
-        Server::RawUring => raw_uring::run(listener, args.framing, args.modes),
+        Server::RawUring => raw_uring::run(listener, Spoken::Frames(args.framing), args.modes),
+        Server::RawHttp => raw_uring::run(listener, Spoken::Http, args.modes),
         Server::Epoll => epoll::run(&listener, args.framing, read_bytes, args.trigger),
         Server::Tokio => tokio::run(listener, args.framing, read_bytes),
         Server::Hyper | Server::Tungstenite | Server::Fastwebsockets | Server::TokioRustls => {
@@ -173,6 +177,7 @@ fn announce(args: &Args, listener: &TcpListener) -> io::Result<()> {
             unreachable!("it announces itself")
         }
         Server::RawUring => args.modes.to_string(),
+        Server::RawHttp => "nothing is parsed".to_owned(),
         Server::Epoll => format!("{} triggered, reads of {} B", args.trigger, args.read_bytes()),
         Server::Tokio | Server::Tungstenite | Server::TokioRustls => {
             format!("reads of {} B", args.read_bytes())
@@ -182,7 +187,7 @@ fn announce(args: &Args, listener: &TcpListener) -> io::Result<()> {
     };
     let name = args.server.name();
     let spoken = match args.server {
-        Server::Hyper => "http",
+        Server::Hyper | Server::RawHttp => "http",
         Server::Tungstenite | Server::Fastwebsockets => "websocket",
         _ => args.framing.name(),
     };
