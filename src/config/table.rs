@@ -10,6 +10,8 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use tracing::level_filters::LevelFilter;
+
 use super::cores::Cores;
 use super::take::{Ground, Take};
 use super::value::{Kind, Profile, Share, Value};
@@ -159,6 +161,13 @@ knobs! {
         Profile: "name",
         default: "balanced",
         when: "The one knob to try first.",
+    }
+    /// How much the program `skyring` tells on stderr, a line each: what is at least as grave. The
+    /// library itself tells the program's own subscriber of `tracing`.
+    log(LevelFilter) -> LevelFilter {
+        Level: "level",
+        default: "warn",
+        when: "`info` for the log of requests and logins, `debug` for each peer's end, and why.",
     }
 
     ["Cores"]
