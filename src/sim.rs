@@ -20,6 +20,12 @@
 //! sim.stop()?; // everything drained, every descriptor closed, every block home
 //! # Ok::<(), skyring::Error>(())
 //! ```
+//!
+//! What a server gives to other threads is done here by its own core: a call of
+//! [`blocking`](fn@crate::blocking), and what rests on it (files that are served, long answers that are
+//! compressed, the certificates that this machine trusts, names that are resolved), takes up to 3 ms
+//! of virtual time, as the seed says. Files, trust and names are this machine's own, so a run
+//! repeats as long as they do. There is no lane: its calls err at once.
 
 use std::cell::RefCell;
 use std::fmt;

@@ -269,3 +269,71 @@ fn a_client_is_idle_from_when_its_agent_has_caught_up() {
         sim.stop().expect("everything came home");
     }
 }
+
+/// Calls that block, beside a task that counts; the order in which they were done.
+fn blocking_calls(seed: u64) -> (Vec<u32>, Duration, u64) {
+    let mut sim = Simulation::new(seed);
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let done = order.clone();
+    sim.run(async move {
+        let calls: Vec<_> = (0..8)
+            .map(|n| {
+                let done = done.clone();
+                spawn(async move {
+                    skyring::blocking(move || done.lock().expect("whole").push(n)).await
+                })
+            })
+            .collect();
+        assert!(done.lock().expect("whole").is_empty(), "not before its caller waits");
+        for call in calls {
+            call.await.expect("no panic").expect("room");
+        }
+    })
+    .expect("it does not hang");
+    let order = order.lock().expect("whole").clone();
+    let (now, fingerprint) = (sim.now(), sim.fingerprint());
+    sim.stop().expect("clean");
+    (order, now, fingerprint)
+}
+
+#[test]
+fn calls_that_block_take_virtual_time_by_the_seed() {
+    let mut orders = std::collections::BTreeSet::new();
+    for seed in 0..20 {
+        let (order, took, fingerprint) = blocking_calls(seed);
+        assert_eq!(order.len(), 8, "seed {seed}");
+        assert!(took < Duration::from_millis(6), "seed {seed}: {took:?}");
+        assert_eq!(blocking_calls(seed), (order.clone(), took, fingerprint), "seed {seed}");
+        orders.insert(order);
+    }
+    assert!(orders.len() > 1, "threads would not keep to one order");
+}
+
+#[test]
+fn a_call_that_blocks_and_panics_does_so_in_its_task() {
+    let mut sim = Simulation::new(1);
+    let joined = sim.run(async {
+        let task = spawn(async { skyring::blocking(|| panic!("as meant")).await });
+        let joined: Result<std::result::Result<(), _>, _> = task.await;
+        assert_eq!(skyring::blocking(|| 7).await, Ok(7), "others go on");
+        joined.is_err()
+    });
+    assert_eq!(joined, Ok(true));
+    sim.stop().expect("clean");
+}
+
+#[test]
+fn a_call_that_blocks_runs_to_its_end_when_nobody_waits() {
+    let mut sim = Simulation::new(1);
+    let ran = Arc::new(Mutex::new(false));
+    let runs = ran.clone();
+    sim.run(async move {
+        let call = skyring::blocking(move || *runs.lock().expect("whole") = true);
+        let waited = skyring::within(Duration::from_nanos(1), call).await;
+        assert!(waited.is_err(), "given up");
+        sleep(Duration::from_millis(6)).await;
+    })
+    .expect("it does not hang");
+    assert!(*ran.lock().expect("whole"));
+    sim.stop().expect("clean");
+}
