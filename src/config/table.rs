@@ -368,6 +368,13 @@ knobs! {
         default: "auto",
         when: "Raise where clients behind one address send in batches.",
     }
+    /// Handshakes of TLS that one address may begin in a second, and at once, over all cores; more of
+    /// its connections are closed before anything is calculated for them.
+    tls_rate_per_ip(u32) -> u32 {
+        Count: "handshakes/s" ["1" to "1000000000"] zero "unlimited",
+        default: "unlimited",
+        when: "10 to 100 on the open internet, where a stranger could keep a core signing; a browser begins six at once.",
+    }
     /// Addresses whose rate is remembered, in about 40 bytes each while they use it. Beyond it
     /// those that have used least are forgiven.
     rate_ips_max(u32) -> u32 {
