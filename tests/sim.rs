@@ -337,3 +337,63 @@ fn a_call_that_blocks_runs_to_its_end_when_nobody_waits() {
     assert!(*ran.lock().expect("whole"));
     sim.stop().expect("clean");
 }
+
+/// Starts an engine of three cores with a hook that waits.
+fn start_with<H>(hook: H) -> Result<Simulation>
+where
+    H: AsyncFn(skyring::Core) -> Result<()> + Send + Sync + 'static,
+{
+    let mut sim = Simulation::new(1);
+    let engine = Engine::new(Config::new().cores(3)).setup_async(hook);
+    sim.start(engine.gate(ADDRESS, Gate::line().agent(|_| Named)))?;
+    Ok(sim)
+}
+
+struct Named;
+
+impl Agent for Named {
+    async fn frame(&mut self, client: &Client, _: Frame) -> Result<()> {
+        let is_found = service::find::<()>("made by a hook").is_some();
+        client.send(if is_found { "found" } else { "nobody" })
+    }
+}
+
+#[derive(Default)]
+struct Made;
+
+impl Service for Made {
+    type Message = ();
+
+    async fn handle(&mut self, (): (), _: &Context<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn who_connects_finds_what_hooks_have_waited_for() {
+    let sim = start_with(async |core| {
+        sleep(Duration::from_secs(1)).await;
+        assert!(TcpStream::connect(ADDRESS).await.is_err(), "the gate is not open yet");
+        service::unique("made by a hook", Made::default).await?;
+        assert!(core.index < core.count);
+        Ok(())
+    });
+    let mut sim = sim.expect("it starts");
+    let heard: Result<Option<Frame>> = sim
+        .run(async {
+            let stream = TcpStream::connect(ADDRESS).await?;
+            stream.write("hello\n")?;
+            Ok(Some(stream.read_exact(6).await?))
+        })
+        .expect("it does not hang");
+    assert_eq!(&heard.expect("answered").expect("a line")[..], b"found\n");
+    sim.stop().expect("clean");
+}
+
+#[test]
+fn a_hook_that_waits_for_ever_or_fails_is_told() {
+    let error = start_with(async |_| Err("in a mood".into())).err().expect("it fails");
+    assert_eq!(error.to_string(), "in a mood");
+    let error = start_with(async |_| std::future::pending().await).err().expect("it hangs");
+    assert!(error.to_string().starts_with("stuck after"), "{error}");
+}
