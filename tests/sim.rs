@@ -397,3 +397,34 @@ fn a_hook_that_waits_for_ever_or_fails_is_told() {
     let error = start_with(async |_| std::future::pending().await).err().expect("it hangs");
     assert!(error.to_string().starts_with("stuck after"), "{error}");
 }
+
+/// A kernel that tells the last bytes of a stream and forgets its end keeps no connection for ever.
+#[test]
+fn an_end_that_the_kernel_does_not_tell_is_found() {
+    async fn say_and_end() -> Result<()> {
+        let stream = TcpStream::connect(ADDRESS).await?;
+        stream.write(&[0, 2, b'h', b'i'])?;
+        stream.finish(); // leaves with the bytes
+        assert_eq!(stream.read_exact(4).await?[..], *b"\0\x02hi");
+        assert_eq!(stream.read().await?, None);
+        Ok(())
+    }
+    let mut missed = 0;
+    for seed in 0..10 {
+        let mut sim =
+            Simulation::new(seed).weather(Faults { missed_end: 0.5, ..Faults::default() });
+        sim.start(echo::engine(Config::new().cores(1), ADDRESS, LengthPrefix::U16.into()))
+            .expect("it starts");
+        sim.run(async {
+            for _ in 0..20 {
+                say_and_end().await.expect("it ends in the end");
+            }
+        })
+        .expect("not stuck");
+        let (counts, metrics) = (sim.counts(), sim.metrics());
+        assert_eq!(metrics.receives_renewed, counts.missed_ends, "seed {seed}");
+        missed += counts.missed_ends;
+        sim.stop().expect("everything came home");
+    }
+    assert!(missed > 0, "weather that never comes");
+}

@@ -210,6 +210,9 @@ metrics! {
     starved,
     /// Receives that waited a turn because large ones cycle through a few blocks.
     rationed,
+    /// Receives that were made anew since the kernel had not told what there is: the end of a
+    /// stream, as a rule. Looked for every 5 s on silent connections.
+    receives_renewed,
     /// Times a connection's reads paused because its reader lagged.
     paused,
     ;
