@@ -171,5 +171,9 @@ fn hyper_is_driven_as_skyring_is() {
 fn a_peer_that_was_not_built_says_how_to_have_it() {
     let output = run(&["serve", "hyper"]);
     assert_eq!(output.status.code(), Some(2));
+    assert!(output.stdout.is_empty(), "it does not listen");
     assert!(String::from_utf8_lossy(&output.stderr).contains("--features peers"));
+    let sides = ["compare", "--protocol", "http", "--a", "skyring", "--b", "hyper", "-d", "1s"];
+    let said = String::from_utf8_lossy(&run(&sides).stderr).into_owned();
+    assert!(said.contains("--features peers") && said.contains("ended before"), "{said}");
 }
