@@ -145,6 +145,9 @@ metrics! {
     /// Handshakes of TLS that failed: the peer spoke something else, was refused or refused us, or
     /// took too long.
     tls_failed,
+    /// Connections that were closed before a handshake of TLS, since their address had begun too many
+    /// (`SKYRING_TLS_RATE_PER_IP`).
+    tls_too_fast,
     /// Refused connections and clients that were told why in words (`GateBuilder::on_refusal`).
     refusals_told,
     /// Times an accept failed, out of descriptors for example; it goes on after a pause.

@@ -26,6 +26,7 @@ pub(crate) mod oneshot;
 mod progress;
 mod rings;
 pub(crate) mod roll;
+pub(crate) mod setup;
 pub(crate) mod shared;
 mod stall;
 mod stop;

@@ -125,7 +125,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Server::Http => return skyring::http(args.listen, args.root.clone(), &args.set),
         Server::Tls => return skyring::tls(args.listen, args.framing, &args.set),
         Server::Websocket => return websocket::run(args.listen, &args.set),
-        _ => {}
+        // Before it says that it listens.
+        Server::Hyper | Server::Tungstenite | Server::Fastwebsockets | Server::TokioRustls => {
+            is_built_in(args.server)?;
+        }
+        Server::RawUring | Server::Epoll | Server::Tokio => {}
     }
     let name = args.server.name();
     let read_bytes = args.read_bytes();
@@ -143,7 +147,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Server::Epoll => epoll::run(&listener, args.framing, read_bytes, args.trigger),
         Server::Tokio => tokio::run(listener, args.framing, read_bytes),
         Server::Hyper | Server::Tungstenite | Server::Fastwebsockets | Server::TokioRustls => {
-            peer(listener, args)?
+            peer(listener, args)
         }
     };
     served.doing(&format!("the server {name}"))?;
@@ -151,17 +155,27 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 }
 
 #[cfg(feature = "peers")]
-fn peer(listener: TcpListener, args: &Args) -> Result<io::Result<()>> {
-    Ok(peers::run(listener, args))
+fn is_built_in(_: Server) -> Result<()> {
+    Ok(())
 }
 
 #[cfg(not(feature = "peers"))]
-fn peer(_: TcpListener, args: &Args) -> Result<io::Result<()>> {
+fn is_built_in(peer: Server) -> Result<()> {
     Err(Error::usage(format!(
         "the server {} is a peer, and this program was built without them: build it with \
          `cargo build --release -p skyring-load --features peers`",
-        args.server.name()
+        peer.name()
     )))
+}
+
+#[cfg(feature = "peers")]
+fn peer(listener: TcpListener, args: &Args) -> io::Result<()> {
+    peers::run(listener, args)
+}
+
+#[cfg(not(feature = "peers"))]
+fn peer(_: TcpListener, _: &Args) -> io::Result<()> {
+    unreachable!("refused before it listens")
 }
 
 impl Server {
