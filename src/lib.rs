@@ -82,6 +82,7 @@
 //! | tasks and time | [`spawn`], [`sleep`], [`unix_time`], [`within`](fn@within), [`stopping`]; [`blocking`](fn@blocking) for what blocks |
 //! | who may do how much: connections, rates, bans, proxies | [`limit`], [`GateBuilder`], and docs/LIMITS.md |
 //! | knobs, from the program or the environment | [`config`], and docs/TUNING.md |
+//! | what the engine has to say: refusals, failures, stalls | events of `tracing`, for the program's own subscriber |
 //! | what a core does | [`Metrics`], by [`Handle::metrics_by_core`] |
 //! | a server in bad weather, by seed | [`sim`] |
 //! | whether this machine can run it | [`doctor`] |

@@ -187,6 +187,100 @@ fn a_client_process_killed_in_mid_frame_harms_nobody() {
     });
 }
 
+/// With this log, and a place for so many of an address; its stderr piped.
+fn logging(level: &str, places: &str) -> Program {
+    let mut command = Command::new(PROGRAM);
+    command.stderr(Stdio::piped());
+    let knobs = [("SKYRING_LOG", level), ("SKYRING_CONNECTIONS_PER_IP_MAX", places)];
+    Program::of(command, "u16", &knobs)
+}
+
+/// Has a connection refused, which the log warns of.
+fn is_refused(program: &Program) {
+    assert!(is_ended(&mut connect(program.address)));
+}
+
+#[test]
+fn what_the_engine_warns_of_is_a_line_on_stderr() {
+    deadline(|| {
+        let mut program = logging("warn", "1");
+        let stderr = program.child.stderr.take().expect("piped");
+        let mut stream = connect(program.address);
+        is_served(&mut stream, 1);
+        is_refused(&program);
+        program.signal(Signal::TERM);
+        drop(stream);
+        program.ends_with(0);
+        let mut text = String::new();
+        BufReader::new(stderr).read_to_string(&mut text).expect("text");
+        assert_eq!(text.lines().count(), 1, "{text}");
+        let (time, rest) = text.split_once(' ').expect("a time");
+        assert!(time.starts_with("20") && time.contains('T') && time.ends_with('Z'), "{text}");
+        assert_eq!(
+            rest.trim_start(),
+            "WARN skyring::net::porter: connection refused peer=127.0.0.1 told=too many \
+             connections from your address so_far=1\n"
+        );
+    });
+}
+
+#[test]
+fn below_its_level_the_log_is_silent() {
+    deadline(|| {
+        for level in ["error", "off"] {
+            let mut program = logging(level, "1");
+            let mut stderr = program.child.stderr.take().expect("piped");
+            let mut stream = connect(program.address);
+            is_served(&mut stream, 1);
+            is_refused(&program);
+            program.signal(Signal::TERM);
+            drop(stream);
+            program.ends_with(0);
+            let mut text = String::new();
+            stderr.read_to_string(&mut text).expect("text");
+            assert_eq!(text, "", "{level}");
+        }
+    });
+}
+
+#[test]
+fn a_closed_stderr_harms_nobody() {
+    deadline(|| {
+        let mut program = logging("trace", "1");
+        drop(program.child.stderr.take());
+        let mut stream = connect(program.address);
+        for n in 0..3 {
+            is_served(&mut stream, n);
+            is_refused(&program);
+        }
+        program.signal(Signal::TERM);
+        drop(stream);
+        program.ends_with(0);
+    });
+}
+
+#[test]
+fn a_stderr_that_nobody_reads_costs_lines_and_no_client_waits() {
+    deadline(|| {
+        let mut program = logging("debug", "unlimited");
+        let stderr = program.child.stderr.take().expect("piped");
+        // Two lines each, some hundred kilobytes: more than the pipe and the queue hold.
+        for n in 0..1200 {
+            let mut stream = connect(program.address);
+            is_served(&mut stream, n);
+            stream.shutdown(Shutdown::Write).expect("ended");
+            assert!(is_ended(&mut stream));
+        }
+        is_served(&mut connect(program.address), 1);
+        let mut lines = BufReader::new(stderr).lines();
+        let mut next = || lines.next().expect("a line").expect("text");
+        while !next().ends_with("lines of the log were lost: stderr is slow") {}
+        program.signal(Signal::TERM);
+        drop(lines);
+        program.ends_with(0);
+    });
+}
+
 /// Whether a stock client is there; a test without it says so and passes.
 fn is_there(tool: &str) -> bool {
     let found = Command::new("sh").args(["-c", &format!("command -v {tool}")]).output();

@@ -269,3 +269,162 @@ fn a_client_is_idle_from_when_its_agent_has_caught_up() {
         sim.stop().expect("everything came home");
     }
 }
+
+/// Calls that block, beside a task that counts; the order in which they were done.
+fn blocking_calls(seed: u64) -> (Vec<u32>, Duration, u64) {
+    let mut sim = Simulation::new(seed);
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let done = order.clone();
+    sim.run(async move {
+        let calls: Vec<_> = (0..8)
+            .map(|n| {
+                let done = done.clone();
+                spawn(async move {
+                    skyring::blocking(move || done.lock().expect("whole").push(n)).await
+                })
+            })
+            .collect();
+        assert!(done.lock().expect("whole").is_empty(), "not before its caller waits");
+        for call in calls {
+            call.await.expect("no panic").expect("room");
+        }
+    })
+    .expect("it does not hang");
+    let order = order.lock().expect("whole").clone();
+    let (now, fingerprint) = (sim.now(), sim.fingerprint());
+    sim.stop().expect("clean");
+    (order, now, fingerprint)
+}
+
+#[test]
+fn calls_that_block_take_virtual_time_by_the_seed() {
+    let mut orders = std::collections::BTreeSet::new();
+    for seed in 0..20 {
+        let (order, took, fingerprint) = blocking_calls(seed);
+        assert_eq!(order.len(), 8, "seed {seed}");
+        assert!(took < Duration::from_millis(6), "seed {seed}: {took:?}");
+        assert_eq!(blocking_calls(seed), (order.clone(), took, fingerprint), "seed {seed}");
+        orders.insert(order);
+    }
+    assert!(orders.len() > 1, "threads would not keep to one order");
+}
+
+#[test]
+fn a_call_that_blocks_and_panics_does_so_in_its_task() {
+    let mut sim = Simulation::new(1);
+    let joined = sim.run(async {
+        let task = spawn(async { skyring::blocking(|| panic!("as meant")).await });
+        let joined: Result<std::result::Result<(), _>, _> = task.await;
+        assert_eq!(skyring::blocking(|| 7).await, Ok(7), "others go on");
+        joined.is_err()
+    });
+    assert_eq!(joined, Ok(true));
+    sim.stop().expect("clean");
+}
+
+#[test]
+fn a_call_that_blocks_runs_to_its_end_when_nobody_waits() {
+    let mut sim = Simulation::new(1);
+    let ran = Arc::new(Mutex::new(false));
+    let runs = ran.clone();
+    sim.run(async move {
+        let call = skyring::blocking(move || *runs.lock().expect("whole") = true);
+        let waited = skyring::within(Duration::from_nanos(1), call).await;
+        assert!(waited.is_err(), "given up");
+        sleep(Duration::from_millis(6)).await;
+    })
+    .expect("it does not hang");
+    assert!(*ran.lock().expect("whole"));
+    sim.stop().expect("clean");
+}
+
+/// Starts an engine of three cores with a hook that waits.
+fn start_with<H>(hook: H) -> Result<Simulation>
+where
+    H: AsyncFn(skyring::Core) -> Result<()> + Send + Sync + 'static,
+{
+    let mut sim = Simulation::new(1);
+    let engine = Engine::new(Config::new().cores(3)).setup_async(hook);
+    sim.start(engine.gate(ADDRESS, Gate::line().agent(|_| Named)))?;
+    Ok(sim)
+}
+
+struct Named;
+
+impl Agent for Named {
+    async fn frame(&mut self, client: &Client, _: Frame) -> Result<()> {
+        let is_found = service::find::<()>("made by a hook").is_some();
+        client.send(if is_found { "found" } else { "nobody" })
+    }
+}
+
+#[derive(Default)]
+struct Made;
+
+impl Service for Made {
+    type Message = ();
+
+    async fn handle(&mut self, (): (), _: &Context<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn who_connects_finds_what_hooks_have_waited_for() {
+    let sim = start_with(async |core| {
+        sleep(Duration::from_secs(1)).await;
+        assert!(TcpStream::connect(ADDRESS).await.is_err(), "the gate is not open yet");
+        service::unique("made by a hook", Made::default).await?;
+        assert!(core.index < core.count);
+        Ok(())
+    });
+    let mut sim = sim.expect("it starts");
+    let heard: Result<Option<Frame>> = sim
+        .run(async {
+            let stream = TcpStream::connect(ADDRESS).await?;
+            stream.write("hello\n")?;
+            Ok(Some(stream.read_exact(6).await?))
+        })
+        .expect("it does not hang");
+    assert_eq!(&heard.expect("answered").expect("a line")[..], b"found\n");
+    sim.stop().expect("clean");
+}
+
+#[test]
+fn a_hook_that_waits_for_ever_or_fails_is_told() {
+    let error = start_with(async |_| Err("in a mood".into())).err().expect("it fails");
+    assert_eq!(error.to_string(), "in a mood");
+    let error = start_with(async |_| std::future::pending().await).err().expect("it hangs");
+    assert!(error.to_string().starts_with("stuck after"), "{error}");
+}
+
+/// A kernel that tells the last bytes of a stream and forgets its end keeps no connection for ever.
+#[test]
+fn an_end_that_the_kernel_does_not_tell_is_found() {
+    async fn say_and_end() -> Result<()> {
+        let stream = TcpStream::connect(ADDRESS).await?;
+        stream.write(&[0, 2, b'h', b'i'])?;
+        stream.finish(); // leaves with the bytes
+        assert_eq!(stream.read_exact(4).await?[..], *b"\0\x02hi");
+        assert_eq!(stream.read().await?, None);
+        Ok(())
+    }
+    let mut missed = 0;
+    for seed in 0..10 {
+        let mut sim =
+            Simulation::new(seed).weather(Faults { missed_end: 0.5, ..Faults::default() });
+        sim.start(echo::engine(Config::new().cores(1), ADDRESS, LengthPrefix::U16.into()))
+            .expect("it starts");
+        sim.run(async {
+            for _ in 0..20 {
+                say_and_end().await.expect("it ends in the end");
+            }
+        })
+        .expect("not stuck");
+        let (counts, metrics) = (sim.counts(), sim.metrics());
+        assert_eq!(metrics.receives_renewed, counts.missed_ends, "seed {seed}");
+        missed += counts.missed_ends;
+        sim.stop().expect("everything came home");
+    }
+    assert!(missed > 0, "weather that never comes");
+}

@@ -63,6 +63,7 @@ fn config_prints_where_each_value_comes_from() {
 fn a_bad_variable_ends_every_command_with_one_line() {
     let cases = [
         ("SKYRING_SPIN", "abc", "skyring: SKYRING_SPIN=abc: not a duration; write"),
+        ("SKYRING_LOG", "loud", "skyring: SKYRING_LOG=loud: not a level; there are off, error,"),
         ("SKYRING_SPN", "5ms", "skyring: SKYRING_SPN: no such knob; did you mean SKYRING_SPIN?"),
         ("SKYRNG_SPIN", "5ms", "skyring: SKYRNG_SPIN: no such knob; did you mean SKYRING_SPIN?"),
         ("SKYRING_SEND_WARN_BYTES", "1g", "skyring: SKYRING_SEND_WARN_BYTES=1g would warn only"),

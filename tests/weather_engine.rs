@@ -14,6 +14,7 @@ use common::{
     Echo, Server, config, connect, deadline, echo, echoes_all, eventually, is_ended, pattern,
     read_end, read_u16, u16_frame,
 };
+use rustix::process::{Signal, getpid, kill_process};
 use skyring::prelude::*;
 
 /// These tests count what the whole process holds: one at a time.
@@ -200,6 +201,96 @@ fn a_hook_that_fails_or_panics_on_any_core_is_the_error_of_the_start() {
                 assert!(error.contains("the hook is in a"), "{error}");
             }
         }
+    });
+}
+
+#[test]
+fn hooks_that_wait_run_in_turn_and_what_is_behind_waits_for_them() {
+    leaves_nothing(|| {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let note = |step: &'static str| {
+            let told = told.clone();
+            move |core: usize| told.lock().expect("whole").push((step, core))
+        };
+        let (early, waiting, late) = (note("early"), note("waiting"), note("late"));
+        let noted = told.clone();
+        let handle = Engine::new(config().cores(2))
+            .setup(move |core| {
+                early(core.index);
+                Ok(())
+            })
+            .setup_async(async move |core| {
+                let other = (core.index + 1) % core.count; // it turns already
+                let named = service::spawn_on(other, || Named).await?;
+                named.call(|reply| reply).await?;
+                waiting(core.index);
+                Ok(())
+            })
+            .gate("127.0.0.1:0", echo(LengthPrefix::U16))
+            .setup(move |core| {
+                late(core.index);
+                Ok(())
+            })
+            .start()
+            .expect("it starts");
+        let steps = ["early", "waiting", "late"].map(|step| [(step, 0), (step, 1)]).concat();
+        assert_eq!(*noted.lock().expect("whole"), steps);
+        let address = handle.addresses()[0].inet().expect("an address");
+        echoes_all(address, &[pattern(1, 100)]);
+        handle.stop();
+        handle.join().expect("clean");
+    });
+}
+
+struct Named;
+
+impl Service for Named {
+    type Message = Reply<()>;
+
+    async fn handle(&mut self, reply: Reply<()>, _: &Context<Self>) -> Result<()> {
+        reply.send(());
+        Ok(())
+    }
+}
+
+#[test]
+fn a_hook_that_waits_and_fails_on_any_core_is_the_error_of_the_start() {
+    leaves_nothing(|| {
+        for core in 0..2 {
+            for panics in [false, true] {
+                let engine = Engine::new(config().cores(2))
+                    .gate("127.0.0.1:0", echo(LengthPrefix::U16))
+                    .setup_async(async move |at| {
+                        service::spawn(Named)?;
+                        sleep(Duration::from_millis(1)).await;
+                        if at.index != core {
+                            return Ok(());
+                        }
+                        assert!(!panics, "in a panic");
+                        Err("the hook is in a mood".into())
+                    });
+                let error = engine.start().expect_err("the hook fails").to_string();
+                let words =
+                    if panics { format!("reactor {core} failed") } else { "in a mood".to_owned() };
+                assert!(error.contains(&words), "{error}");
+            }
+        }
+        let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let at = taken.local_addr().expect("its address").to_string();
+        let engine = Engine::new(config()).setup_async(async |_| Ok(()));
+        let error = engine.gate(&*at, echo(LengthPrefix::U16)).start().expect_err("taken");
+        assert!(matches!(error, Error::Listen { .. }), "{error}");
+    });
+}
+
+#[test]
+fn a_signal_ends_an_engine_whose_hook_waits() {
+    leaves_nothing(|| {
+        let engine = Engine::new(config().cores(2)).setup_async(async |_| {
+            kill_process(getpid(), Signal::TERM).expect("it is this one");
+            std::future::pending().await
+        });
+        engine.run_then(|_| panic!("it has not started")).expect("an orderly end");
     });
 }
 

@@ -1,26 +1,16 @@
 //! `skyring-load echo` as a user sees it, against servers of a few lines: one that answers, and
 //! others that do each thing wrong that a load tool must notice.
 
+mod common;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::server;
 use serde_json::Value;
-
-/// Starts a server that hands each connection to `serve` on a thread of its own.
-fn server(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("its address");
-    thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            let serve = serve.clone();
-            thread::spawn(move || serve(stream));
-        }
-    });
-    address
-}
 
 /// Answers with what `change` makes of the bytes, until either side ends.
 fn answer(mut stream: TcpStream, mut change: impl FnMut(&mut Vec<u8>) -> bool) {

@@ -1,55 +1,33 @@
 //! `skyring-load http` as a user sees it: against its own server, its peer, and servers of a few
 //! lines that do each thing wrong that a load tool must notice.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
-use std::process::{Command, Output};
-use std::thread;
+mod common;
 
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+
+use common::run;
 use serde_json::Value;
 
-const QUICK: [&str; 6] = ["-c", "4", "-d", "400ms", "-w", "100ms"];
-
-fn run(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_skyring-load"))
-        .args(arguments)
-        // What the options say goes before what the environment says.
-        .env("SKYRING_LOAD_RATE", "2000")
-        .output()
-        .expect("the binary under test starts")
-}
-
 fn load(arguments: &[&str]) -> (Option<i32>, Value) {
-    let output = run(&[&["http", "--format", "json"], &QUICK[..], arguments].concat());
-    let json = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-        panic!("{error}: {}", String::from_utf8_lossy(&output.stderr));
-    });
-    (output.status.code(), json)
+    common::load(&["http"], arguments)
 }
 
 /// Answers each request, which has no body, with the `answer` of its number on its connection.
 fn server(answer: impl Fn(usize) -> String + Clone + Send + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("its address");
-    thread::spawn(move || {
-        for mut stream in listener.incoming().map_while(Result::ok) {
-            let answer = answer.clone();
-            thread::spawn(move || {
-                let (mut received, mut buffer, mut number) = (Vec::new(), [0; 4096], 0);
-                while let Ok(count @ 1..) = stream.read(&mut buffer) {
-                    received.extend_from_slice(&buffer[..count]);
-                    while let Some(end) = received.windows(4).position(|end| end == b"\r\n\r\n") {
-                        received.drain(..end + 4);
-                        if stream.write_all(answer(number).as_bytes()).is_err() {
-                            return;
-                        }
-                        number += 1;
-                    }
+    common::server(move |mut stream| {
+        let (mut received, mut buffer, mut number) = (Vec::new(), [0; 4096], 0);
+        while let Ok(count @ 1..) = stream.read(&mut buffer) {
+            received.extend_from_slice(&buffer[..count]);
+            while let Some(end) = received.windows(4).position(|end| end == b"\r\n\r\n") {
+                received.drain(..end + 4);
+                if stream.write_all(answer(number).as_bytes()).is_err() {
+                    return;
                 }
-            });
+                number += 1;
+            }
         }
-    });
-    address
+    })
 }
 
 fn plain(status: u16, body: &str) -> String {
@@ -151,9 +129,7 @@ fn refusals_and_what_is_no_echo_are_told_before_the_load() {
         (&["--target", &*refuses][..], "status 404"),
         (&["--target", &other, "--echo"], "is no echo"),
     ] {
-        let output = run(&[&["http"], arguments].concat());
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
+        let said = common::refusal(1, &[&["http"], arguments].concat());
         assert!(said.contains(words), "{said}");
     }
 }
@@ -174,14 +150,7 @@ fn what_makes_no_sense_is_wrong_usage() {
 
 #[test]
 fn two_servers_of_http_are_compared() {
-    let line = format!("{} serve http --set spin=0", env!("CARGO_BIN_EXE_skyring-load"));
-    let quick = ["-c", "4", "-d", "1s", "--slice", "10ms", "-r", "1k", "--format", "json"];
-    let sides = ["compare", "--protocol", "http", "--a", "skyring", "--b", &line];
-    let output = run(&[&sides[..], &quick].concat());
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let result: Value = serde_json::from_slice(&output.stdout).expect("JSON alone");
-    assert_eq!(result["scenario"]["request"], "GET /plaintext");
-    assert!(result["b"]["cpu_ns_per_request"].as_f64() > Some(0.0), "{result}");
+    assert_eq!(common::compare("http")["scenario"]["request"], "GET /plaintext");
 }
 
 #[cfg(feature = "peers")]
@@ -202,5 +171,9 @@ fn hyper_is_driven_as_skyring_is() {
 fn a_peer_that_was_not_built_says_how_to_have_it() {
     let output = run(&["serve", "hyper"]);
     assert_eq!(output.status.code(), Some(2));
+    assert!(output.stdout.is_empty(), "it does not listen");
     assert!(String::from_utf8_lossy(&output.stderr).contains("--features peers"));
+    let sides = ["compare", "--protocol", "http", "--a", "skyring", "--b", "hyper", "-d", "1s"];
+    let said = String::from_utf8_lossy(&run(&sides).stderr).into_owned();
+    assert!(said.contains("--features peers") && said.contains("ended before"), "{said}");
 }

@@ -1,47 +1,25 @@
 //! `skyring-load websocket` as a user sees it: against its own server, its peers, and servers of a
 //! few lines that do each thing wrong that a load tool must notice.
 
+mod common;
+
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Command, Output};
-use std::thread;
+use std::net::TcpStream;
 
+use common::run;
 use serde_json::Value;
-
-const QUICK: [&str; 6] = ["-c", "4", "-d", "400ms", "-w", "100ms"];
 
 const OPENED: &[u8] = b"HTTP/1.1 101 X\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
     sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
-fn run(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_skyring-load"))
-        .args(arguments)
-        // What the options say goes before what the environment says.
-        .env("SKYRING_LOAD_RATE", "2000")
-        .output()
-        .expect("the binary under test starts")
-}
-
 fn load(arguments: &[&str]) -> (Option<i32>, Value) {
-    let output = run(&[&["websocket", "--format", "json"], &QUICK[..], arguments].concat());
-    let json = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-        panic!("{error}: {}", String::from_utf8_lossy(&output.stderr));
-    });
-    (output.status.code(), json)
+    common::load(&["websocket"], arguments)
 }
 
 /// Echoes messages of less than 126 bytes; `change` sees each frame as the server would send it,
 /// with its number on its connection.
 fn server(change: impl Fn(usize, &mut Vec<u8>) + Clone + Send + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address: SocketAddr = listener.local_addr().expect("its address");
-    thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            let change = change.clone();
-            thread::spawn(move || echo(stream, change));
-        }
-    });
-    format!("ws://{address}/")
+    format!("ws://{}/", common::server(move |stream| echo(stream, &change)))
 }
 
 fn echo(mut stream: TcpStream, change: impl Fn(usize, &mut Vec<u8>)) {
@@ -144,17 +122,11 @@ fn what_is_wrong_is_noticed_once_it_comes() {
 
 #[test]
 fn a_server_that_does_not_open_is_told() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let url = format!("ws://{}/", listener.local_addr().expect("its address"));
-    thread::spawn(move || {
-        for mut stream in listener.incoming().map_while(Result::ok) {
-            let _ = stream.read(&mut [0; 4096]);
-            let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n");
-        }
+    let address = common::server(|mut stream| {
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n");
     });
-    let output = run(&["websocket", "--target", &url]);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
+    let said = common::refusal(1, &["websocket", "--target", &format!("ws://{address}/")]);
     assert!(said.contains("404 Not Found") && said.contains("101"), "{said}");
 }
 
@@ -170,14 +142,7 @@ fn what_makes_no_sense_is_wrong_usage() {
 
 #[test]
 fn two_servers_of_websocket_are_compared() {
-    let line = format!("{} serve websocket --set spin=0", env!("CARGO_BIN_EXE_skyring-load"));
-    let quick = ["-c", "4", "-d", "1s", "--slice", "10ms", "-r", "1k", "--format", "json"];
-    let sides = ["compare", "--protocol", "websocket", "--a", "skyring", "--b", &line];
-    let output = run(&[&sides[..], &quick].concat());
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let result: Value = serde_json::from_slice(&output.stdout).expect("JSON alone");
-    assert_eq!(result["scenario"]["protocol"], "websocket");
-    assert!(result["b"]["cpu_ns_per_request"].as_f64() > Some(0.0), "{result}");
+    assert_eq!(common::compare("websocket")["scenario"]["protocol"], "websocket");
 }
 
 #[cfg(feature = "peers")]
@@ -195,11 +160,8 @@ fn peers_are_driven_as_skyring_is() {
 #[test]
 fn a_broadcast_is_encoded_once_for_all_sockets() {
     let load = ["websocket", "--broadcast", "-c", "200", "-r", "50", "-d", "500ms", "-w", "100ms"];
-    let output = run(&[&load[..], &["--format", "json"]].concat());
-    let json: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-        panic!("{error}: {}", String::from_utf8_lossy(&output.stderr));
-    });
-    assert_eq!(output.status.code(), Some(0), "{json:#}");
+    let (status, json) = common::measure(&load);
+    assert_eq!(status, Some(0), "{json:#}");
     let messages = json["messages"].as_u64().expect("a count");
     assert!(messages >= 20, "{json:#}");
     assert_eq!(json["encodings"], messages, "one encoding a message, whoever hears it");

@@ -24,6 +24,7 @@
 mod cores;
 mod error;
 mod host;
+mod level;
 mod names;
 mod page;
 mod row;

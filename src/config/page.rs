@@ -30,6 +30,7 @@ machine grants. `skyring doctor` says what the kernel and the limits allow.
 | shares | `50%`, or a number of blocks as `128` |
 | networks | addresses and blocks between commas as `10.0.0.0/8,::1`, or `none` |
 | paths | `/etc/skyring/cert.pem`, or `none` |
+| levels | `off`, `error`, `warn`, `info`, `debug`, `trace` |
 
 Letters may be large or small, but in paths. Fractions are refused: write `1536k`, not `1.5m`. Where a row names
 a word for zero, such as `off`, the word and `0` mean the same.

@@ -26,7 +26,11 @@ impl Row {
             }
             Value::Share(super::Share::Percent(percent)) => *percent <= 100,
             Value::Networks(networks) => networks.len() <= NETWORKS_MAX,
-            Value::Share(_) | Value::Switch(_) | Value::Path(_) | Value::Profile(_) => true,
+            Value::Share(_)
+            | Value::Switch(_)
+            | Value::Path(_)
+            | Value::Level(_)
+            | Value::Profile(_) => true,
         };
         if fits {
             return Ok(());
@@ -74,6 +78,7 @@ impl Row {
                 format!("none, or up to {NETWORKS_MAX} networks as 10.0.0.0/8,::1")
             }
             (Kind::Path, _) => "none, or the path of a file".into(),
+            (Kind::Level, _) => super::level::names(),
             (Kind::Profile, _) => Profile::ALL.map(Profile::name).join(", "),
             (Kind::Count | Kind::Power | Kind::Bytes | Kind::Time, None) => "any".into(),
         };

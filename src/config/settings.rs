@@ -3,6 +3,8 @@
 
 use std::path::PathBuf;
 
+use tracing::level_filters::LevelFilter;
+
 use super::cores::{Cores, runs};
 use super::error::ConfigError;
 use super::host::Host;
@@ -153,6 +155,15 @@ impl Config {
             _ => None,
         };
         Some((file(Knob::tls_cert)?, file(Knob::tls_key)?))
+    }
+
+    /// The level of `SKYRING_LOG`, for a program that has no subscriber of its own:
+    /// `servers::log` writes it to stderr.
+    pub fn log_level(&self) -> LevelFilter {
+        match self.value(Knob::log).0 {
+            Value::Level(level) => *level,
+            other => unreachable!("a level, not {other:?}"),
+        }
     }
 
     /// Checks everything and yields what the engine runs with on this machine.

@@ -10,6 +10,8 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use tracing::level_filters::LevelFilter;
+
 use super::cores::Cores;
 use super::take::{Ground, Take};
 use super::value::{Kind, Profile, Share, Value};
@@ -159,6 +161,13 @@ knobs! {
         Profile: "name",
         default: "balanced",
         when: "The one knob to try first.",
+    }
+    /// How much the program `skyring` tells on stderr, a line each: what is at least as grave. The
+    /// library itself tells the program's own subscriber of `tracing`.
+    log(LevelFilter) -> LevelFilter {
+        Level: "level",
+        default: "warn",
+        when: "`info` for the log of requests and logins, `debug` for each peer's end, and why.",
     }
 
     ["Cores"]
@@ -358,6 +367,13 @@ knobs! {
         Count: "requests" ["1" to "1000000000"] zero "auto",
         default: "auto",
         when: "Raise where clients behind one address send in batches.",
+    }
+    /// Handshakes of TLS that one address may begin in a second, and at once, over all cores; more of
+    /// its connections are closed before anything is calculated for them.
+    tls_rate_per_ip(u32) -> u32 {
+        Count: "handshakes/s" ["1" to "1000000000"] zero "unlimited",
+        default: "unlimited",
+        when: "10 to 100 on the open internet, where a stranger could keep a core signing; a browser begins six at once.",
     }
     /// Addresses whose rate is remembered, in about 40 bytes each while they use it. Beyond it
     /// those that have used least are forgiven.

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tracing::level_filters::LevelFilter;
+
 use super::cores::{Cores, REACTORS_MAX};
 use super::host::Host;
 use super::value::{Profile, Value};
@@ -38,6 +40,7 @@ takes! {
     bool: Value::Switch(on) => *on;
     Duration: Value::Number(n) => Duration::from_nanos(*n);
     PathBuf: Value::Path(path) => path.clone();
+    LevelFilter: Value::Level(level) => *level;
     Profile: Value::Profile(profile) => *profile;
     Vec<Network>: Value::Networks(networks) => networks.clone();
 }

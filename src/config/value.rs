@@ -8,6 +8,7 @@
 //! | networks | `10.0.0.0/8,::1`, `none` | the same |
 //! | path | `/etc/cert.pem`, `none` | the same |
 //! | switch | `on`, `off`, `true`, `false`, `yes`, `no`, `1`, `0` | `on`, `off` |
+//! | level | `off`, `error`, `warn`, `info`, `debug`, `trace` | the same |
 //!
 //! Letters may be large or small (but in paths), spaces around a value are dropped, fractions are refused: one
 //! way to write an amount less to get wrong.
@@ -17,7 +18,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use tracing::level_filters::LevelFilter;
+
 use super::cores::Cores;
+use super::level;
 use crate::network::Network;
 
 /// What a knob holds.
@@ -41,6 +45,8 @@ pub(crate) enum Kind {
     Networks,
     /// A file.
     Path,
+    /// How much a log says.
+    Level,
     /// A set of defaults.
     Profile,
 }
@@ -55,6 +61,7 @@ pub(crate) enum Value {
     Networks(Vec<Network>),
     /// Empty for none.
     Path(PathBuf),
+    Level(LevelFilter),
     Profile(Profile),
 }
 
@@ -131,6 +138,7 @@ impl Kind {
             Self::Share => text.parse().map(Value::Share),
             Self::Networks => networks(&text).map(Value::Networks),
             Self::Path => Ok(Value::Path(path(&text))),
+            Self::Level => level::read(&text).map(Value::Level),
             Self::Profile => text.parse().map(Value::Profile),
         }
     }
@@ -150,6 +158,7 @@ impl Kind {
             }
             Value::Path(path) if path.as_os_str().is_empty() => NOTHING.to_owned(),
             Value::Path(path) => path.display().to_string(),
+            Value::Level(level) => level.to_string(),
             Value::Profile(profile) => profile.to_string(),
         }
     }
@@ -306,6 +315,7 @@ values! {
     Share => |share| Self::Share(share);
     Vec<Network> => |networks| Self::Networks(networks);
     PathBuf => |path| Self::Path(path);
+    LevelFilter => |level| Self::Level(level);
     Profile => |profile| Self::Profile(profile);
     // Nanoseconds in 64 bits last for 584 years; every range ends long before.
     Duration => |span| Self::Number(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX));
@@ -378,13 +388,17 @@ mod tests {
     }
 
     #[test]
-    fn switches_and_shares_read_as_people_write_them() {
+    fn switches_levels_and_shares_read_as_people_write_them() {
         for (text, on) in [("on", true), ("TRUE", true), ("yes", true), ("1", true), ("Off", false)]
         {
             assert_eq!(Kind::Switch.read(text), Ok(Value::Switch(on)));
         }
         for text in ["", "2", "enabled", "o n"] {
             assert!(Kind::Switch.read(text).unwrap_err().contains("on or off"), "{text}");
+        }
+        assert_eq!(Kind::Level.read(" Debug "), Ok(Value::Level(LevelFilter::DEBUG)));
+        for text in ["", "5", "warning", "warn,info"] {
+            assert!(Kind::Level.read(text).unwrap_err().contains("off, error, warn"), "{text}");
         }
         assert_eq!(Kind::Share.read("100%"), Ok(Value::Share(Share::Percent(100))));
         assert_eq!(Kind::Share.read("0"), Ok(Value::Share(Share::Blocks(0))));
@@ -405,6 +419,7 @@ mod tests {
             (Kind::Cores, vec!["auto", "2", "0-0", "0-3"]),
             (Kind::Share, vec!["0%", "50%", "128"]),
             (Kind::Networks, vec!["none", "10.0.0.0/8", "10.0.0.1/32,::1/128"]),
+            (Kind::Level, vec!["off", "error", "warn", "info", "debug", "trace"]),
             (Kind::Profile, vec!["balanced", "latency", "throughput", "shared"]),
         ];
         for (kind, texts) in cases {

@@ -266,6 +266,22 @@ impl Driver {
         }
     }
 
+    /// Whether a receive on a stream would find something: bytes, the end or an error.
+    pub(crate) fn is_readable(&self, socket: Descriptor) -> io::Result<bool> {
+        match self {
+            Driver::Uring(_) => uring::sockets::is_readable(socket),
+            Driver::Sim(kernel) => Ok(kernel.is_readable(socket)),
+        }
+    }
+
+    /// Whether a receive may have missed the end of its stream: see `reactor/look.rs`.
+    pub(crate) fn misses_ends(&self) -> bool {
+        match self {
+            Driver::Uring(_) => true,
+            Driver::Sim(kernel) => kernel.misses_ends(),
+        }
+    }
+
     /// Turns Nagle's algorithm off or on.
     pub(crate) fn set_nodelay(&mut self, socket: Descriptor, on: bool) -> io::Result<()> {
         match self {

@@ -172,7 +172,7 @@ impl Input {
 
     /// Whether some of a head has come. An empty line, which some peers send behind a body, is none.
     pub(super) fn has_begun(&self) -> bool {
-        !b"\r\n".starts_with(&self.partial)
+        !matches!(self.partial[..], [] | [b'\r'] | [b'\r', b'\n'])
     }
 
     fn begin_body(&mut self, body: BodyState) {

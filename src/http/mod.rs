@@ -4,7 +4,7 @@
 //!
 //! ```no_run
 //! use serde::{Deserialize, Serialize};
-//! use skyring::http::{Request, Response, Router};
+//! use skyring::http::{Refusal, Request, Response, Router};
 //! use skyring::prelude::*;
 //!
 //! #[derive(Deserialize)]
@@ -19,7 +19,9 @@
 //!
 //! async fn add(mut request: Request) -> Result<Response> {
 //!     let data: Data = request.json().await?;
-//!     Response::json(&Sum { sum: data.numbers.iter().sum() })
+//!     let sum = data.numbers.iter().try_fold(0, |sum: i64, n| sum.checked_add(*n));
+//!     let sum = sum.ok_or(Refusal::new(400, "their sum is too large"))?;
+//!     Response::json(&Sum { sum })
 //! }
 //!
 //! fn main() -> Result<()> {

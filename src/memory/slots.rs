@@ -197,6 +197,16 @@ impl<T, const BITS: u32> Slots<T, BITS> {
         self.entries.iter().filter(|entry| entry.generation == 0).count()
     }
 
+    /// The entry in the slot of this index, for who goes through all of them a few at a time.
+    pub(crate) fn at(&self, index: usize) -> Option<&T> {
+        self.entries.get(index)?.value.as_ref()
+    }
+
+    /// The indices of all entries are below this.
+    pub(crate) fn reach(&self) -> usize {
+        self.entries.len()
+    }
+
     /// All entries in the order of their slots.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
         self.entries.iter().enumerate().filter_map(|(slot, entry)| {

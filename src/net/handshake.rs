@@ -20,6 +20,8 @@ use std::time::Duration;
 use super::connection::{Connection, Fault, Filter, Receiver};
 use super::output::Backlog;
 use super::stream::TcpStream;
+use crate::driver::operation::SocketAddress;
+use crate::limit::{Prefixes, RetryAfter};
 use crate::memory::frame::Frame;
 use crate::memory::wheel::TimerKey;
 use crate::reactor::{Alarm, Expire, Reactor};
@@ -58,6 +60,8 @@ pub(crate) enum Failure {
     Ended,
     Broken(io::Error),
     Late(Duration),
+    /// Its address has begun too many.
+    TooFast(RetryAfter),
     Stopping,
     /// It was closed on this side.
     Closed,
@@ -71,6 +75,7 @@ impl fmt::Display for Failure {
             Failure::Broken(error) => {
                 write!(f, "the connection broke within the handshake: {error}")
             }
+            Failure::TooFast(retry) => write!(f, "too many handshakes from its address: {retry}"),
             Failure::Late(limit) => write!(f, "the handshake was not done within {limit:?}"),
             Failure::Stopping => f.write_str("the engine stops"),
             Failure::Closed => f.write_str("the connection was closed within the handshake"),
@@ -87,6 +92,23 @@ pub(crate) fn handshake_limit() -> Duration {
         off if off.is_zero() => HANDSHAKE_WAIT,
         limit => limit,
     }
+}
+
+/// Takes one of the handshakes that an address may begin (`SKYRING_TLS_RATE_PER_IP`), before anything is
+/// calculated for it.
+///
+/// # Errors
+/// [`Failure::TooFast`], which is counted.
+pub(crate) fn admit(peer: Option<&SocketAddress>) -> Result<(), Failure> {
+    let reactor = Reactor::current();
+    let rates = &reactor.shared.handshakes;
+    let peer = peer.and_then(SocketAddress::inet).filter(|_| !rates.is_unlimited());
+    let Some(peer) = peer else { return Ok(()) };
+    let network = Prefixes::of(&reactor.settings).network(peer.ip());
+    rates.take(&network, reactor.now(), 1).map_err(|retry| {
+        reactor.metrics.tls_too_fast.add(1);
+        Failure::TooFast(retry)
+    })
 }
 
 /// What is done at the end of a handshake: attaches who hears of the connection from now on.

@@ -70,6 +70,10 @@ impl Porter {
         connection: Rc<Connection>,
         first: Option<Frame>,
     ) {
+        if let Err(failure) = handshake::admit(connection.peer()) {
+            report_failure(&connection, &failure);
+            return connection.abort_now();
+        }
         let handshake = match greet.begin() {
             Ok(handshake) => handshake,
             Err(why) => {
@@ -121,7 +125,11 @@ impl Porter {
 
 /// Tells the log of a handshake that failed: the first, the second, the fourth, and so on.
 fn report_failure(connection: &Connection, why: &Failure) {
-    let so_far = connection.reactor.metrics.tls_failed.value();
+    let metrics = &connection.reactor.metrics;
+    let so_far = match why {
+        Failure::TooFast(_) => metrics.tls_too_fast.value(),
+        _ => metrics.tls_failed.value(),
+    };
     if !matches!(why, Failure::Stopping | Failure::Closed) && so_far.is_power_of_two() {
         let peer = connection.peer().map(tracing::field::display);
         tracing::warn!(peer, %why, so_far, "no TLS with a connection; it is closed");

@@ -1,13 +1,15 @@
 //! A few threads for calls that block, such as name resolution: never on a reactor.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 use std::{collections::VecDeque, fmt, thread};
 
 use rustix::process::setpriority_process;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-use super::Reactor;
 use super::oneshot::oneshot;
+use super::timer::sleep;
+use super::{Reactor, random, spawn};
 use crate::error::Error;
 
 /// Jobs that may wait for a thread. More are refused: the caller hears of it instead of waiting
@@ -16,6 +18,10 @@ const QUEUE_MAX: usize = 1024;
 
 /// How far these threads step back, as nice(1) counts: a tenth of a reactor's share.
 const NICENESS: i32 = 10;
+
+/// The longest that a call takes in a simulation, in milliseconds of virtual time: timers know no finer
+/// ones, and several calls are to end in any order.
+const SIMULATED_MS_MAX: u64 = 3;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -128,10 +134,21 @@ impl Blocking {
     }
 }
 
+/// Virtual time would run past whatever waits for a thread: in a simulation the core does it itself, as
+/// late as the seed says.
+fn simulate(job: Job) {
+    let pause = Duration::from_millis(random() % (SIMULATED_MS_MAX + 1));
+    spawn(async move {
+        sleep(pause).await;
+        job();
+    });
+}
+
 /// Runs `call` on a thread where it may block, and waits for its result: files, databases without
 /// an asynchronous client, long calculations. The engine has `SKYRING_BLOCKING_THREADS` of them.
 ///
-/// Dropping the future forgets the result; the call itself runs to its end.
+/// Dropping the future forgets the result; the call itself runs to its end. In a simulation there are no
+/// threads: the core makes the call itself, after up to 3 ms of virtual time.
 ///
 /// # Errors
 /// [`Saturated`] when too many calls wait already, or the engine has stopped.
@@ -151,11 +168,17 @@ where
     F: FnOnce() -> T + Send + 'static,
 {
     let (giver, taker) = oneshot();
-    Reactor::current().blocking().start(Box::new(move || {
+    let job: Job = Box::new(move || {
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(call));
         // Nobody may wait any more; the call has run to its end all the same.
         let _ = giver.give(result);
-    }))?;
+    });
+    let reactor = Reactor::current();
+    if reactor.driver(|driver| driver.is_simulated()) {
+        simulate(job);
+    } else {
+        reactor.blocking().start(job)?;
+    }
     let result = taker.await.ok_or(Saturated)?;
     result.map_or_else(|panic| std::panic::resume_unwind(panic), Ok)
 }

@@ -15,6 +15,7 @@ use super::annex::Hurry;
 use super::fabric::FabricQueue;
 use super::inbox::Inbox;
 use super::roll;
+use super::setup::{Step, divide};
 use super::shared::{Core, Hook, Shared};
 use super::stall::Watch;
 use super::thread::core_main;
@@ -44,25 +45,61 @@ use crate::guard::message;
 #[must_use = "an engine does nothing until `run` or `start`"]
 pub struct Engine {
     config: Config,
-    hooks: Vec<Hook>,
+    steps: Vec<Step>,
 }
 
 impl Engine {
     /// An engine with this configuration. Nothing is opened yet.
     pub fn new(config: Config) -> Engine {
-        Engine { config, hooks: Vec::new() }
+        Engine { config, steps: Vec::new() }
     }
 
     /// Runs `hook` on each core before its first turn, in the order of the calls, core 0 first. It
-    /// may open listeners and spawn tasks; what it cannot do is wait.
+    /// may open listeners and spawn tasks; what it cannot do is wait: see
+    /// [`setup_async`](Self::setup_async).
     pub fn setup(mut self, hook: impl Fn(&Core) -> Result<()> + Send + Sync + 'static) -> Engine {
-        self.hooks.push(Arc::new(hook));
+        self.steps.push(Step::Plain(Arc::new(hook)));
+        self
+    }
+
+    /// As [`setup`](Self::setup), for a hook that waits: for a name to be bound, a service of another
+    /// core, a database. It runs on one core after the other, core 0 first, when all cores turn; the
+    /// hooks and gates behind it in the program wait for it, so that who connects finds what it has made.
+    /// Its error ends the start; how long it may take is its own to bound ([`within`](fn@crate::within)).
+    ///
+    /// ```no_run
+    /// # #[derive(Default)] struct Scores;
+    /// # impl skyring::service::Service for Scores {
+    /// #     type Message = ();
+    /// #     async fn handle(&mut self, _: (), _: &skyring::service::Context<Self>) -> Result<()> { Ok(()) }
+    /// # }
+    /// # struct Player;
+    /// # impl Agent for Player {
+    /// #     async fn frame(&mut self, _: &Client, _: Frame) -> Result<()> { Ok(()) }
+    /// # }
+    /// use skyring::prelude::*;
+    ///
+    /// fn main() -> Result<()> {
+    ///     Engine::new(Config::from_env()?)
+    ///         .setup_async(async |_core| {
+    ///             service::unique("scores", Scores::default).await?; // one in the engine
+    ///             Ok(())
+    ///         })
+    ///         .gate("0.0.0.0:8888", Gate::line().agent(|_| Player)) // no player comes before it is there
+    ///         .run()
+    /// }
+    /// ```
+    pub fn setup_async<H>(mut self, hook: H) -> Engine
+    where
+        H: AsyncFn(Core) -> Result<()> + Send + Sync + 'static,
+    {
+        self.steps.push(Step::waiting(hook));
         self
     }
 
     /// The configuration and the hooks, for a simulation.
-    pub(crate) fn into_parts(self) -> (Config, Vec<Hook>) {
-        (self.config, self.hooks)
+    pub(crate) fn into_parts(self) -> (Config, Vec<Step>) {
+        (self.config, self.steps)
     }
 
     /// Starts one thread a core. When this returns, every listener is open and every hook has run.
@@ -70,7 +107,20 @@ impl Engine {
     /// # Errors
     /// A bad configuration, a kernel without io_uring, or the first error of a hook; what had
     /// started is stopped again.
+    ///
+    /// # Panics
+    /// On a core of an engine, which it would block, when a hook waits.
     pub fn start(self) -> Result<Handle> {
+        let (handle, steps) = self.begin()?;
+        match handle.set_up(&steps) {
+            Ok(true) => Ok(handle),
+            Ok(false) => Err(handle.failed_start()),
+            Err(error) => Err(handle.fail(error)),
+        }
+    }
+
+    /// Starts the cores; what hooks are left are those that wait, and what comes behind them.
+    fn begin(self) -> Result<(Handle, Vec<Step>)> {
         let settings = self.config.resolve()?;
         raise_descriptors()
             .map_err(|source| Error::Kernel { action: "raise the descriptor limit", source })?;
@@ -84,7 +134,8 @@ impl Engine {
             ends,
             watch: None,
         };
-        let hooks: Arc<[Hook]> = self.hooks.into();
+        let (hooks, steps) = divide(self.steps);
+        let hooks: Arc<[Hook]> = hooks.into();
         for index in 0..cores {
             let (ready, is_ready) = sync_channel(1);
             let (shared, hooks) = (shared.clone(), hooks.clone());
@@ -104,7 +155,7 @@ impl Engine {
             }
         }
         handle.watch = Watch::start(&shared)?;
-        Ok(handle)
+        Ok((handle, steps))
     }
 
     /// Runs until SIGINT or SIGTERM, then drains: listeners close, connections finish within
@@ -123,8 +174,7 @@ impl Engine {
     pub fn run_then(self, started: impl FnOnce(&Handle)) -> Result<()> {
         let mut signals = Signals::new([SIGINT, SIGTERM])
             .map_err(|source| Error::Kernel { action: "listen to signals", source })?;
-        let handle = self.start()?;
-        started(&handle);
+        let (handle, steps) = self.begin()?;
         let stopper = handle.stopper();
         let closer = signals.handle();
         let listener = thread::spawn(move || {
@@ -134,7 +184,14 @@ impl Engine {
                 patience = Duration::ZERO;
             }
         });
-        let ended = handle.join();
+        let ended = match handle.set_up(&steps) {
+            Ok(true) => {
+                started(&handle);
+                handle.join()
+            }
+            Ok(false) => handle.join(), // a signal came meanwhile
+            Err(error) => Err(handle.fail(error)),
+        };
         closer.close();
         let _ = listener.join();
         ended
@@ -143,7 +200,7 @@ impl Engine {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("hooks", &self.hooks.len()).finish_non_exhaustive()
+        f.debug_struct("Engine").field("hooks", &self.steps.len()).finish_non_exhaustive()
     }
 }
 
@@ -348,12 +405,33 @@ impl Handle {
         self.threads.iter().flatten().count()
     }
 
-    fn failed_start(mut self) -> Error {
-        self.stopper().stop_within(Duration::ZERO);
-        match self.join_threads() {
-            Err(error) => error,
-            Ok(()) => "a reactor ended while it started".into(),
+    /// Runs what hooks are left, each on one core after the other. Whether all have run: not those of
+    /// an engine that was stopped meanwhile.
+    fn set_up(&self, steps: &[Step]) -> Result<bool> {
+        for step in steps {
+            for index in 0..self.cores() {
+                let (step, core) = (step.clone(), Core { index, count: self.cores() });
+                match self.run_on(index, move || step.run(core)) {
+                    Ok(done) => done?,
+                    Err(JoinError::Aborted) => return Ok(false),
+                    Err(JoinError::Panicked) => {
+                        let message = "a hook panicked; the log has its message".into();
+                        return Err(Error::Reactor { core: index, message });
+                    }
+                }
+            }
         }
+        Ok(true)
+    }
+
+    fn failed_start(self) -> Error {
+        self.fail("a reactor ended while it started".into())
+    }
+
+    /// Stops at once. A defect that ended a core says more than what came of it.
+    fn fail(mut self, error: Error) -> Error {
+        self.stopper().stop_within(Duration::ZERO);
+        self.join_threads().err().unwrap_or(error)
     }
 }
 

@@ -145,6 +145,9 @@ metrics! {
     /// Handshakes of TLS that failed: the peer spoke something else, was refused or refused us, or
     /// took too long.
     tls_failed,
+    /// Connections that were closed before a handshake of TLS, since their address had begun too many
+    /// (`SKYRING_TLS_RATE_PER_IP`).
+    tls_too_fast,
     /// Refused connections and clients that were told why in words (`GateBuilder::on_refusal`).
     refusals_told,
     /// Times an accept failed, out of descriptors for example; it goes on after a pause.
@@ -207,6 +210,9 @@ metrics! {
     starved,
     /// Receives that waited a turn because large ones cycle through a few blocks.
     rationed,
+    /// Receives that were made anew since the kernel had not told what there is: the end of a
+    /// stream, as a rule. Looked for every 5 s on silent connections.
+    receives_renewed,
     /// Times a connection's reads paused because its reader lagged.
     paused,
     ;

@@ -19,12 +19,14 @@ mod inbox;
 mod join;
 pub(crate) mod kind;
 mod listening;
+mod look;
 mod metrics;
 pub(crate) mod number;
 pub(crate) mod oneshot;
 mod progress;
 mod rings;
 pub(crate) mod roll;
+pub(crate) mod setup;
 pub(crate) mod shared;
 mod stall;
 mod stop;
@@ -68,6 +70,8 @@ pub use self::timer::{Elapsed, Sleep, Within, sleep, within};
 use self::blocking::Blocking;
 use self::fabric::Fabric;
 pub(crate) use self::inbox::Inbox;
+pub(crate) use self::look::LOOK_EVERY;
+use self::look::Look;
 use self::progress::Shown;
 use self::shared::Shared;
 use self::task::Tasks;
@@ -82,6 +86,8 @@ pub(crate) trait Resident: Any {
     fn drain(self: Rc<Self>);
     /// Stop now.
     fn abort(self: Rc<Self>);
+    /// Looks whether its operation has missed something; see `look`.
+    fn look(&self) {}
 }
 
 /// Has output that leaves at the end of the turn.
@@ -127,6 +133,7 @@ pub(crate) struct Reactor {
     residents: RefCell<Slots<Rc<dyn Resident>>>,
     /// Its connections are gone for good.
     left_drain: Cell<bool>,
+    look: Look,
     /// Wait for the engine to stop.
     stopping: RefCell<Slots<Waker>>,
     inbox: Arc<Inbox>,
@@ -175,6 +182,7 @@ impl Reactor {
                 shared.number.first_generation(),
             )),
             left_drain: Cell::new(false),
+            look: Look::new(&driver, now),
             stopping: RefCell::new(Slots::new(usize::MAX)),
             driver: RefCell::new(driver),
             inbox,

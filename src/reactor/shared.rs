@@ -44,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) bans: Bans,
     /// By address: how fast its clients may send.
     pub(crate) rates: Rates,
+    /// By address: how fast it may begin handshakes of TLS.
+    pub(crate) handshakes: Rates,
     pub(crate) blocking: Arc<Blocking>,
     pub(crate) listening: Listening,
     /// By core: where other threads reach it. Set when the core has been made.
@@ -73,6 +75,10 @@ impl Shared {
             ),
             bans: Bans::new(settings.bans_max as usize),
             rates: Rates::new(Limit::per_ip(&settings), settings.rate_ips_max as usize),
+            handshakes: Rates::new(
+                Limit::per_second(settings.tls_rate_per_ip, settings.tls_rate_per_ip),
+                settings.rate_ips_max as usize,
+            ),
             blocking: Blocking::new(settings.blocking_threads),
             listening: Listening::default(),
             rings: Rings::new(cores, settings.fabric_slots as usize),

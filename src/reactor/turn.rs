@@ -46,6 +46,7 @@ impl Reactor {
         self.fabric.flush(self);
         self.pool.provide();
         self.unpark();
+        self.look();
         Ok(())
     }
 
@@ -91,6 +92,9 @@ impl Reactor {
         }
         let timer = self.timers.borrow().next_deadline();
         let mut wait = timer.map_or(Wait::Forever, |tick| timer::until(tick, self.now()));
+        if let Some(look) = self.until_look() {
+            wait = shorter(wait, look);
+        }
         if let Phase::Draining(deadline) = self.phase.get() {
             wait = shorter(wait, deadline.since(self.now()));
         }

@@ -4,4 +4,5 @@ pub mod accounts;
 pub mod agent;
 pub mod chat;
 pub mod echo;
+pub mod log;
 pub mod web;

@@ -9,6 +9,7 @@ use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatibl
 
 use super::breach::Alert;
 use crate::error::Error;
+use crate::limit::RetryAfter;
 use crate::net::ConnectError;
 use crate::net::handshake::Failure;
 
@@ -59,6 +60,8 @@ pub enum HandshakeError {
     Failed(io::Error),
     /// It was not done in time.
     TimedOut(Duration),
+    /// The peer's address has begun more handshakes than `SKYRING_TLS_RATE_PER_IP` allows.
+    TooFast(RetryAfter),
     /// The connection was closed on this side.
     Closed,
     /// The engine stops.
@@ -196,6 +199,9 @@ impl fmt::Display for HandshakeError {
             HandshakeError::TimedOut(limit) => {
                 write!(f, "the TLS handshake was not done within {limit:?}")
             }
+            HandshakeError::TooFast(retry) => {
+                write!(f, "too many TLS handshakes from the peer's address: {retry}")
+            }
             HandshakeError::Closed => f.write_str("the stream was closed within the TLS handshake"),
             HandshakeError::Stopping => f.write_str("the engine stops"),
         }
@@ -212,6 +218,7 @@ impl From<Failure> for HandshakeError {
             Failure::Ended => HandshakeError::Ended,
             Failure::Broken(error) => HandshakeError::Failed(error),
             Failure::Late(limit) => HandshakeError::TimedOut(limit),
+            Failure::TooFast(retry) => HandshakeError::TooFast(retry),
             Failure::Stopping => HandshakeError::Stopping,
             Failure::Closed => HandshakeError::Closed,
         }

@@ -101,7 +101,8 @@ impl Server {
     }
 
     /// Speaks the handshake on an accepted stream, or on one that has spoken in plain text before
-    /// (STARTTLS), within `SKYRING_HANDSHAKE`, or 10 s. What nobody has read of it belongs to the
+    /// (STARTTLS), within `SKYRING_HANDSHAKE`, or 10 s, if its address has not begun too many
+    /// (`SKYRING_TLS_RATE_PER_IP`). What nobody has read of it belongs to the
     /// handshake.
     ///
     /// Gates and HTTP servers do this by themselves.
@@ -128,6 +129,7 @@ impl Server {
     /// }
     /// ```
     pub async fn accept(&self, stream: TcpStream) -> Result<TcpStream, HandshakeError> {
+        handshake::admit(stream.peer())?;
         let handshake = self.0.begin().map_err(|why| HandshakeError::Malformed(why.to_string()))?;
         Ok(handshake::encrypt(stream, handshake, handshake_limit()).await?)
     }

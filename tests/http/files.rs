@@ -4,8 +4,9 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
-use skyring::http::{Response, Router};
+use skyring::http::{Client, Response, Router};
 use skyring::prelude::*;
+use skyring::sim::{Faults, Simulation};
 
 use crate::common::{Server, config, deadline};
 use crate::support::{Answer, Peer};
@@ -89,6 +90,37 @@ fn files_come_whole_in_parts_or_not_at_all() {
         assert_eq!((moved.status, moved.header("location")), (308, Some("/f/sub/")));
         assert_eq!(get(&mut peer, "/f/inside", "").text(), "0123456789");
     });
+}
+
+#[test]
+fn files_and_long_answers_come_in_a_simulation_too() {
+    let folder = Folder::new("simulated");
+    for seed in 0..10 {
+        let www = folder.0.join("www");
+        let mut sim = Simulation::new(seed).weather(Faults::bad_weather());
+        let engine = Engine::new(Config::new().cores(2)).http("127.0.0.1:80", move |_| {
+            Router::new()
+                .files("/f", &www)
+                .gzip(100)
+                .get("/long", async |_| Ok(Response::text("text ".repeat(100_000))))
+        });
+        sim.start(engine).expect("it starts");
+        let read: Result<Vec<usize>> = sim
+            .run(async {
+                let client = Client::new();
+                let mut lengths = Vec::new();
+                for path in ["f/a%20b.txt", "f/large", "f/sub/", "f/none", "long"] {
+                    let mut answer = client.get(format!("http://127.0.0.1/{path}")).send().await?;
+                    lengths.push(usize::from(answer.status()));
+                    lengths.push(answer.bytes().await?.len());
+                }
+                Ok(lengths)
+            })
+            .unwrap_or_else(|stuck| panic!("{stuck}"));
+        let read = read.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert_eq!(read, [200, 10, 200, 1_000_000, 200, 3, 404, 10, 200, 500_000], "seed {seed}");
+        sim.stop().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    }
 }
 
 #[test]

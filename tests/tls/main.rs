@@ -9,6 +9,7 @@ mod clients;
 mod endings;
 mod moving;
 mod program;
+mod rates;
 mod refusals;
 mod streams;
 mod support;

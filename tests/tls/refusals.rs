@@ -64,6 +64,16 @@ fn a_server_that_is_trusted_is_let_in() {
 }
 
 #[test]
+fn who_trusts_whom_this_machine_trusts_trusts_no_stranger() {
+    let server = Authority::new("a").issue(&["localhost"]).server();
+    let client = tls::Client::new().expect("a client");
+    match meet(&server, &client, "localhost").0 {
+        Err(TlsConnectError::NoRoots(error)) => println!("this machine trusts nobody: {error}"),
+        met => assert!(matches!(why(met), HandshakeError::UnknownIssuer)),
+    }
+}
+
+#[test]
 fn a_certificate_for_others_is_refused_and_both_know_why() {
     let authority = Authority::new("a");
     let server = authority.issue(&["example.org", "example.net"]).server();

@@ -23,6 +23,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
+use self::raw_uring::Spoken;
 #[cfg(not(feature = "peers"))]
 use crate::error::Error;
 use crate::error::{Doing, Result};
@@ -97,6 +98,8 @@ pub enum Server {
     Websocket,
     /// The smallest possible io_uring loop: the floor.
     RawUring,
+    /// The same loop, which answers the same words to whatever ends like a head of HTTP: its floor.
+    RawHttp,
     /// epoll with direct writes.
     Epoll,
     /// tokio, one thread, one task for each connection.
@@ -122,7 +125,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Server::Http => return skyring::http(args.listen, args.root.clone(), &args.set),
         Server::Tls => return skyring::tls(args.listen, args.framing, &args.set),
         Server::Websocket => return websocket::run(args.listen, &args.set),
-        _ => {}
+        // Before it says that it listens.
+        Server::Hyper | Server::Tungstenite | Server::Fastwebsockets | Server::TokioRustls => {
+            is_built_in(args.server)?;
+        }
+        Server::RawUring | Server::Epoll | Server::Tokio => {}
     }
     let name = args.server.name();
     let read_bytes = args.read_bytes();
@@ -135,11 +142,12 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Server::Skyring | Server::Chat | Server::Tls | Server::Http | Server::Websocket => {
             unreachable!("it opens its listeners itself")
         }
-        Server::RawUring => raw_uring::run(listener, args.framing, args.modes),
+        Server::RawUring => raw_uring::run(listener, Spoken::Frames(args.framing), args.modes),
+        Server::RawHttp => raw_uring::run(listener, Spoken::Http, args.modes),
         Server::Epoll => epoll::run(&listener, args.framing, read_bytes, args.trigger),
         Server::Tokio => tokio::run(listener, args.framing, read_bytes),
         Server::Hyper | Server::Tungstenite | Server::Fastwebsockets | Server::TokioRustls => {
-            peer(listener, args)?
+            peer(listener, args)
         }
     };
     served.doing(&format!("the server {name}"))?;
@@ -147,17 +155,27 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 }
 
 #[cfg(feature = "peers")]
-fn peer(listener: TcpListener, args: &Args) -> Result<io::Result<()>> {
-    Ok(peers::run(listener, args))
+fn is_built_in(_: Server) -> Result<()> {
+    Ok(())
 }
 
 #[cfg(not(feature = "peers"))]
-fn peer(_: TcpListener, args: &Args) -> Result<io::Result<()>> {
+fn is_built_in(peer: Server) -> Result<()> {
     Err(Error::usage(format!(
         "the server {} is a peer, and this program was built without them: build it with \
          `cargo build --release -p skyring-load --features peers`",
-        args.server.name()
+        peer.name()
     )))
+}
+
+#[cfg(feature = "peers")]
+fn peer(listener: TcpListener, args: &Args) -> io::Result<()> {
+    peers::run(listener, args)
+}
+
+#[cfg(not(feature = "peers"))]
+fn peer(_: TcpListener, _: &Args) -> io::Result<()> {
+    unreachable!("refused before it listens")
 }
 
 impl Server {
@@ -173,6 +191,7 @@ fn announce(args: &Args, listener: &TcpListener) -> io::Result<()> {
             unreachable!("it announces itself")
         }
         Server::RawUring => args.modes.to_string(),
+        Server::RawHttp => "nothing is parsed".to_owned(),
         Server::Epoll => format!("{} triggered, reads of {} B", args.trigger, args.read_bytes()),
         Server::Tokio | Server::Tungstenite | Server::TokioRustls => {
             format!("reads of {} B", args.read_bytes())
@@ -182,7 +201,7 @@ fn announce(args: &Args, listener: &TcpListener) -> io::Result<()> {
     };
     let name = args.server.name();
     let spoken = match args.server {
-        Server::Hyper => "http",
+        Server::Hyper | Server::RawHttp => "http",
         Server::Tungstenite | Server::Fastwebsockets => "websocket",
         _ => args.framing.name(),
     };

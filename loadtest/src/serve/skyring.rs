@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use skyring::http::{Limits as HttpLimits, Response, Router};
 use skyring::limit::Limit;
 use skyring::servers::chat::Limits;
+use skyring::servers::log::{self, Log};
 use skyring::tls::{self, Pem};
 use skyring::{Agent, Client, Config, Engine, Frame, Framing as Wire, Gate, Handle, servers};
 
@@ -99,7 +100,7 @@ fn wire(framing: Framing) -> Wire {
 
 /// Serves until a signal; the first line says where, the second the configuration.
 fn serve(set: &[String], spoken: &str, make: impl FnOnce(Config) -> Engine) -> Result<ExitCode> {
-    let (config, values) = configured(set)?;
+    let (config, values, _log) = configured(set)?;
     let served = make(config).run_then(|handle| {
         // Nobody listens any more: the signal that ends us is on its way.
         let _ = announce(handle, spoken, &values);
@@ -114,18 +115,19 @@ pub(super) fn start(
     spoken: &str,
     make: impl FnOnce(Config) -> Engine,
 ) -> Result<Handle> {
-    let (config, values) = configured(set)?;
+    let (config, values, _log) = configured(set)?; // writes on when this handle of it is gone
     let started = make(config).start();
     let handle = started.map_err(|error| Error::run(format!("the server skyring: {error}")))?;
     let _ = announce(&handle, spoken, &values);
     Ok(handle)
 }
 
-/// The configuration, and what is told of it.
-fn configured(set: &[String]) -> Result<(Config, Value)> {
+/// The configuration, what is told of it, and the log of the engine, by `SKYRING_LOG`.
+fn configured(set: &[String]) -> Result<(Config, Value, Log)> {
     let config = config(set).map_err(|error| Error::usage(error.to_string()))?;
     let values = Value::Object(values(&config));
-    Ok((config, values))
+    let log = log::to_stderr(config.log_level());
+    Ok((config, values, log))
 }
 
 fn config(set: &[String]) -> skyring::Result<Config> {

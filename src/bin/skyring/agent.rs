@@ -60,7 +60,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     if let Some(Command::Hash { name }) = &options.command {
         return hash(name);
     }
-    let config = options.knobs.config()?;
+    let (config, _log) = options.knobs.serving()?;
     let accounts = match &options.accounts {
         Some(path) => Accounts::load(path)?,
         None => Accounts::none(),
@@ -70,7 +70,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
             Some(path) => format!("{} has no accounts", path.display()),
             None => "no --accounts FILE is given".into(),
         };
-        eprintln!("skyring: every login is refused: {why}; `skyring agent hash NAME` makes one");
+        super::complain(&format!(
+            "every login is refused: {why}; `skyring agent hash NAME` makes one"
+        ));
     }
     let what = format!("agent, {}, {} accounts", options.framing, accounts.len());
     let burst = 10.min(options.logins);

@@ -43,7 +43,7 @@ fn framing(text: &str) -> Result<Framing, String> {
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
-    let config = options.knobs.config()?;
+    let (config, _log) = options.knobs.serving()?;
     let limits = Limits {
         commands: Limit::per_second(options.rate, options.rate.saturating_mul(3)),
         rooms_max: options.rooms as usize,

@@ -24,7 +24,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
-    let config = options.knobs.config()?;
+    let (config, _log) = options.knobs.serving()?;
     let (listen, framing) = (&options.listen, options.framing);
     if !options.tls {
         let engine = servers::echo::engine(config, listen, framing);

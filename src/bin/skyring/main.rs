@@ -9,11 +9,13 @@ mod echo;
 mod web;
 
 use std::error::Error;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use signal_hook::consts::SIGHUP;
 use signal_hook::iterator::Signals;
+use skyring::servers::log::{self, Log};
 
 /// Network engine for latency-critical servers on Linux: io_uring, one reactor a core.
 #[derive(Parser)]
@@ -61,6 +63,13 @@ impl Knobs {
         }
         Ok(config)
     }
+
+    /// The knobs of a server, whose log is on stderr from here on until the end of [`Log`].
+    fn serving(&self) -> Result<(skyring::config::Config, Log), Box<dyn Error>> {
+        let config = self.config()?;
+        let log = log::to_stderr(config.log_level());
+        Ok((config, log))
+    }
 }
 
 /// What a bad variable or option ends with, as clap does for its own.
@@ -76,18 +85,22 @@ fn main() -> ExitCode {
         Command::Doctor(options) => doctor::run(&options),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("skyring: {error}");
+        complain(&error.to_string());
         ExitCode::from(EXIT_USAGE)
     })
 }
 
 /// Prints to stdout; a reader that has gone, such as `head`, is no error.
 fn print(text: &str) -> Result<(), Box<dyn Error>> {
-    use std::io::{ErrorKind, Write};
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
+}
+
+/// Says something on stderr; where nobody reads it, that is no reason to end.
+fn complain(words: &str) {
+    let _ = writeln!(std::io::stderr(), "skyring: {words}");
 }
 
 /// Reads the files of a server anew at each SIGHUP, for as long as the program runs.
@@ -96,8 +109,8 @@ fn reload_on_hangup(tls: skyring::tls::Server) -> Result<(), Box<dyn Error>> {
     std::thread::spawn(move || {
         for _ in &mut signals {
             match tls.reload() {
-                Ok(()) => eprintln!("skyring: certificates are read anew"),
-                Err(error) => eprintln!("skyring: certificates stay as they were: {error}"),
+                Ok(()) => complain("certificates are read anew"),
+                Err(error) => complain(&format!("certificates stay as they were: {error}")),
             }
         }
     });

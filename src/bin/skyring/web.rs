@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use skyring::servers::web;
 use skyring::tls;
+use tracing::level_filters::LevelFilter;
 
 use super::Knobs;
 
@@ -27,9 +28,10 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
-    let config = options.knobs.config()?;
+    let (config, _log) = options.knobs.serving()?;
     let mut site = web::Options::default();
     site.root.clone_from(&options.root);
+    site.log_access = config.log_level() >= LevelFilter::INFO;
     if !options.tls {
         return super::serve(web::engine(config, &options.listen, None, site), "web, http");
     }

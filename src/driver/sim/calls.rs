@@ -62,6 +62,17 @@ impl Kernel {
         Ok(u32::try_from(state.unsent(id)).unwrap_or(u32::MAX))
     }
 
+    pub(crate) fn is_readable(&self, socket: Descriptor) -> bool {
+        let mut state = self.world.0.borrow_mut();
+        let id = state.resolve(socket);
+        state.is_readable(id)
+    }
+
+    /// Whether the weather makes receives miss the ends of their streams.
+    pub(crate) fn misses_ends(&self) -> bool {
+        self.world.0.borrow().faults.missed_end > 0.0
+    }
+
     /// Changes nothing: no Nagle is simulated. Refused where the real kernel refuses it.
     pub(crate) fn set_nodelay(&mut self, socket: Descriptor, _on: bool) -> io::Result<()> {
         let state = self.world.0.borrow();

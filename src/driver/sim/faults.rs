@@ -18,6 +18,9 @@ pub struct Faults {
     pub no_buffers: f64,
     /// A multishot operation ends with a success: the completion has no MORE.
     pub lost_more: f64,
+    /// A receive that finds the last bytes and the end of a stream at once tells the bytes only, and
+    /// waits for good. Linux does so in a moment of its arming, see `reactor/look.rs`.
+    pub missed_end: f64,
     /// A cancel comes late: the operation goes on for up to `cancel_delay_max`, and may succeed.
     pub late_cancel: f64,
     /// The longest that a late cancel takes.
@@ -56,6 +59,7 @@ impl Default for Faults {
             short_send: 0.0,
             no_buffers: 0.0,
             lost_more: 0.0,
+            missed_end: 0.0,
             late_cancel: 0.0,
             cancel_delay_max: Duration::from_millis(5),
             accept_error: 0.0,
@@ -115,6 +119,8 @@ pub struct Counts {
     pub starved: u64,
     /// Multishot operations that ended with a success.
     pub lost_mores: u64,
+    /// Receives that have missed the end of their stream.
+    pub missed_ends: u64,
     /// Cancels that came late.
     pub late_cancels: u64,
     /// Late cancels whose operation succeeded after all.

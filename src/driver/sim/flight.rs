@@ -29,6 +29,8 @@ pub(super) struct Flight {
     pub(super) is_dying: bool,
     /// A send whose success, if it comes within its first enter, ends no wait.
     pub(super) is_lazy: bool,
+    /// It has missed the end of its stream: it hears nothing but a cancel.
+    is_deaf: bool,
     /// The last completion is made.
     pub(super) has_ended: bool,
 }
@@ -70,7 +72,16 @@ impl Flight {
             Operation::SendTo(_, chain, to) => Work::SendTo(chain, to),
             Operation::Connect(_, to) => Work::Connect(Some(to)),
         };
-        Flight { token, socket, work, is_lazy, is_fresh: true, is_dying: false, has_ended: false }
+        Flight {
+            token,
+            socket,
+            work,
+            is_lazy,
+            is_fresh: true,
+            is_dying: false,
+            is_deaf: false,
+            has_ended: false,
+        }
     }
 
     /// Whether an operation may not use this one's slot: it is of another generation or the same
@@ -83,6 +94,9 @@ impl Flight {
 
     /// The next completion, if one can be made now.
     pub(super) fn poll(&mut self, state: &mut State, core: usize, pool: &Pool) -> Option<Step> {
+        if self.is_deaf {
+            return None;
+        }
         let is_fresh = mem::replace(&mut self.is_fresh, false);
         let id = self.socket;
         let mut step = match &mut self.work {
@@ -106,6 +120,10 @@ impl Flight {
         } else if step.more && state.random.chance(state.faults.lost_more) {
             step.more = false;
             state.counts.lost_mores += 1;
+        }
+        if step.more && matches!(self.work, Work::Receive) && state.misses_end(id) {
+            state.counts.missed_ends += 1;
+            self.is_deaf = true;
         }
         self.has_ended = !step.more;
         Some(step)

@@ -85,6 +85,11 @@ impl Stream {
     pub(super) fn is_connected(&self) -> bool {
         self.phase == Phase::Connected
     }
+
+    /// Whether nothing comes after the bytes that are here.
+    fn is_at_end(&self) -> bool {
+        self.has_ended || self.error.is_some() || self.is_read_shut || self.phase == Phase::Dead
+    }
 }
 
 /// What a receive would find.
@@ -119,6 +124,18 @@ impl State {
         } else {
             None
         }
+    }
+
+    /// Whether [`State::poll_readable`] would find something; reports nothing.
+    pub(super) fn is_readable(&mut self, id: Id) -> bool {
+        self.stream(id).is_none_or(|stream| !stream.inbox.is_empty() || stream.is_at_end())
+    }
+
+    /// Whether the receive that has taken the last bytes misses the end that came with them.
+    pub(super) fn misses_end(&mut self, id: Id) -> bool {
+        let stream = self.stream(id);
+        let is_last = stream.is_some_and(|stream| stream.inbox.is_empty() && stream.is_at_end());
+        is_last && self.random.chance(self.faults.missed_end)
     }
 
     /// The first `len` bytes of those that wait.

@@ -9,6 +9,7 @@ use std::os::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
@@ -159,6 +160,13 @@ pub(crate) fn unsent(socket: Descriptor) -> io::Result<u32> {
     Ok(u32::try_from(bytes).unwrap_or(0))
 }
 
+/// Whether a receive would find bytes, the end or an error (poll(2)).
+pub(crate) fn is_readable(socket: Descriptor) -> io::Result<bool> {
+    let socket = borrow(&socket);
+    let mut polled = [PollFd::new(&socket, PollFlags::IN | PollFlags::RDHUP)];
+    Ok(poll(&mut polled, Some(&Timespec::default()))? > 0)
+}
+
 /// Turns Nagle's algorithm off (tcp(7)).
 pub(crate) fn set_nodelay(socket: Descriptor, on: bool) -> io::Result<()> {
     Ok(sockopt::set_tcp_nodelay(borrow(&socket), on)?)
@@ -223,5 +231,18 @@ mod tests {
         far.read_exact(&mut [0; 1000]).expect("they have come");
         assert_eq!(unsent(&near).expect("a socket"), 0);
         assert!(super::unsent(Descriptor(-1)).is_err());
+    }
+
+    #[test]
+    fn a_socket_is_readable_with_bytes_and_at_its_end() {
+        let (near, mut far) = UnixStream::pair().expect("a pair");
+        let is_readable = || is_readable(Descriptor(near.as_raw_fd())).expect("a socket");
+        assert!(!is_readable());
+        far.write_all(b"?").expect("there is room");
+        assert!(is_readable());
+        (&near).read_exact(&mut [0]).expect("it has come");
+        assert!(!is_readable());
+        drop(far);
+        assert!(is_readable());
     }
 }

@@ -251,4 +251,8 @@ impl Resident for Connection {
         // If a panic cut its last completion short, nothing else would take the last step.
         self.advance();
     }
+
+    fn look(&self) {
+        self.look_for_missed();
+    }
 }

@@ -9,7 +9,7 @@ use crate::driver::operation::Operation;
 use crate::driver::token::{Kind, Token};
 use crate::memory::frame::Frame;
 use crate::memory::pool::Lease;
-use crate::reactor::Unpark;
+use crate::reactor::{LOOK_EVERY, Unpark};
 
 impl Connection {
     /// Turns reads on. What has come meanwhile follows.
@@ -54,6 +54,20 @@ impl Connection {
             self.receiving.set(true);
             self.operations.set(self.operations.get() + 1);
             self.reactor.submit(self.key(), Operation::Receive(self.socket));
+        }
+    }
+
+    /// Makes the receive anew when it is silent although there is something: see `reactor/look.rs`.
+    /// The cancel loses nothing, and its completion arms the next one.
+    pub(super) fn look_for_missed(&self) {
+        let reactor = &self.reactor;
+        let is_silent = reactor.now().since(self.last_received.get()) >= LOOK_EVERY;
+        if !is_silent || !self.receiving.get() || self.paused.get() {
+            return;
+        }
+        if reactor.driver(|driver| driver.is_readable(self.socket)).unwrap_or(false) {
+            reactor.metrics.receives_renewed.add(1);
+            reactor.cancel(Token { kind: Kind::Receive, key: self.key() });
         }
     }
 

@@ -12,7 +12,7 @@ use crate::net::connection::{Connection, Fault, Receiver};
 use crate::net::error::{FlushError, ReadError};
 use crate::net::inlet::Inlet;
 use crate::net::output::Backlog;
-use crate::reactor::guarded;
+use crate::reactor::{Waiter, guarded};
 
 pub(super) type OnBacklog = Box<dyn FnMut(Backlog)>;
 
@@ -40,7 +40,7 @@ pub(super) struct Side {
     demand: Cell<usize>,
     /// Somebody reads.
     reading: Cell<bool>,
-    reader: RefCell<Option<Waker>>,
+    reader: RefCell<Option<Waiter>>,
     /// Wait for the output to be sent, or for the socket to be closed.
     writers: RefCell<Vec<Waker>>,
     on_backlog: RefCell<Option<OnBacklog>>,
@@ -124,8 +124,9 @@ impl Side {
             None => {}
         }
         let mut reader = self.reader.borrow_mut();
-        if !reader.as_ref().is_some_and(|reader| reader.will_wake(cx.waker())) {
-            *reader = Some(cx.waker().clone());
+        let reactor = &self.connection.reactor;
+        if !reader.as_ref().is_some_and(|reader| reader.will_wake(reactor, cx.waker())) {
+            *reader = Some(reactor.waiter(cx.waker()));
         }
         if self.connection.is_paused() {
             self.connection.resume();
@@ -221,7 +222,7 @@ impl Side {
     /// Wakes who waits for bytes.
     pub(super) fn wake_reader(&self) {
         let reader = self.reader.take();
-        reader.into_iter().for_each(Waker::wake);
+        reader.into_iter().for_each(|reader| reader.wake(&self.connection.reactor));
     }
 }
 

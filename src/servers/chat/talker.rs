@@ -193,8 +193,8 @@ impl Talker {
 
     async fn obey<S: Service>(&mut self, frame: &[u8], cx: &Context<S>) -> Result<(), Trouble> {
         self.pace.take(crate::now(), 1).map_err(|retry| {
-            let wait = retry.duration().unwrap_or_default().as_secs_f64();
-            refused("too_fast", format_args!("too many commands, try again in {wait:.1} s"))
+            let wait = in_tenths(retry.duration().unwrap_or_default());
+            refused("too_fast", format_args!("too many commands, try again in {wait} s"))
         })?;
         match Command::parse(frame, self.limits.text_bytes_max)? {
             Command::Message(text) => self.say(text).await,
@@ -345,4 +345,23 @@ where
         }
     }
     call().await
+}
+
+/// Seconds in words, up to the next tenth: who waits so long has not come too soon.
+fn in_tenths(wait: Duration) -> String {
+    let tenths = wait.as_nanos().div_ceil(100_000_000).max(1);
+    format!("{}.{}", tenths / 10, tenths % 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_told_in_whole_tenths_and_is_never_nothing() {
+        let told = |ns| in_tenths(Duration::from_nanos(ns));
+        assert_eq!([told(0), told(1), told(49_000_000)], ["0.1", "0.1", "0.1"]);
+        assert_eq!([told(100_000_000), told(100_000_001)], ["0.1", "0.2"]);
+        assert_eq!([told(999_000_000), told(12_340_000_000)], ["1.0", "12.4"]);
+    }
 }

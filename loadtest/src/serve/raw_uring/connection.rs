@@ -2,12 +2,13 @@
 //!
 //! Two stores, one for each way to receive. [`Pieces`] queues ranges of lent blocks and sends
 //! them gathered; nothing is copied. [`Own`] is one buffer that the connection receives into and
-//! sends from in turn.
+//! sends from in turn. A third, [`Answers`], keeps nothing of what comes.
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::ptr;
 
+use super::answers::Answers;
 use super::blocks::{Blocks, BufferRing};
 use crate::framing::Framing;
 use crate::serve::finder::{FRAME_BYTES_MAX, Finder, FrameTooLong};
@@ -57,6 +58,8 @@ pub(super) enum Store {
     Pieces(Box<Pieces>),
     /// A buffer of the connection's own.
     Own(Own),
+    /// Fixed words; the blocks go home at once.
+    Answers(Answers),
 }
 
 /// What to send, as the kernel wants it.
@@ -96,6 +99,7 @@ impl Connection {
         match &self.store {
             Store::Pieces(pieces) => pieces.whole,
             Store::Own(own) => own.whole - own.sent,
+            Store::Answers(answers) => answers.whole,
         }
     }
 
@@ -107,7 +111,7 @@ impl Connection {
     /// Whether a receive should be with the kernel.
     pub(super) fn wants_receive(&self) -> bool {
         let room = match &self.store {
-            Store::Pieces(_) => self.whole() <= UNSENT_BYTES_MAX / 2,
+            Store::Pieces(_) | Store::Answers(_) => self.whole() <= UNSENT_BYTES_MAX / 2,
             // The buffer is sent from before it is received into again.
             Store::Own(own) => own.whole == 0 && !self.sending,
         };
@@ -128,6 +132,12 @@ impl Connection {
                 pieces.received(&mut self.finder, n, id, blocks)
             }
             (Store::Own(own), None) => own.received(&mut self.finder, n),
+            (Store::Answers(answers), Some(id)) => {
+                blocks.take();
+                answers.received(blocks.bytes(id, 0, n));
+                blocks.put(id);
+                Ok(())
+            }
             _ => unreachable!("a block is named exactly when one was asked for"),
         };
         self.dead |= found.is_err();
@@ -138,6 +148,7 @@ impl Connection {
         match &mut self.store {
             Store::Pieces(pieces) => pieces.sent(n, blocks),
             Store::Own(own) => own.sent(n),
+            Store::Answers(answers) => answers.sent(n),
         }
     }
 
@@ -146,6 +157,10 @@ impl Connection {
         match &mut self.store {
             Store::Pieces(pieces) => pieces.output(blocks),
             Store::Own(own) => own.output(),
+            Store::Answers(answers) => {
+                let bytes = answers.output();
+                Output::Plain(bytes.as_ptr(), bytes.len() as u32)
+            }
         }
     }
 }

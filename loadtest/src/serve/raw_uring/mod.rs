@@ -10,6 +10,7 @@
 //! its operations name until then.
 #![allow(unsafe_code)]
 
+mod answers;
 mod blocks;
 mod bundle;
 mod connection;
@@ -30,12 +31,25 @@ use crate::framing::Framing;
 /// Submissions that fit before an extra enter is needed.
 const SUBMISSIONS: u32 = 1024;
 
+/// What comes and what is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spoken {
+    /// Whole frames, as they came.
+    Frames(Framing),
+    /// To each head the same words.
+    Http,
+}
+
 /// Serves until a signal ends the process.
-pub(super) fn run(listener: TcpListener, framing: Framing, modes: Modes) -> io::Result<()> {
+pub(super) fn run(listener: TcpListener, spoken: Spoken, mut modes: Modes) -> io::Result<()> {
+    if spoken == Spoken::Http {
+        // There is nothing to gather, and nothing of its own to receive into.
+        (modes.receive, modes.send) = (modes::Receive::Multishot, modes::Send::Gather);
+    }
     let mut ring = build(completions(modes.blocks))?;
     // Never dropped: should the loop fail, operations in flight still name what the server owns.
     // The process ends then, and takes the memory with it.
-    let mut server = ManuallyDrop::new(Server::new(&mut ring, listener, framing, modes)?);
+    let mut server = ManuallyDrop::new(Server::new(&mut ring, listener, spoken, modes)?);
     server.run()
 }
 

@@ -10,6 +10,8 @@ use io_uring::types::{CancelBuilder, Fd};
 use io_uring::{CompletionQueue, EnterFlags, IoUring, SubmissionQueue, Submitter, cqueue, opcode};
 use slab::Slab;
 
+use super::Spoken;
+use super::answers::{self, Answers};
 use super::blocks::{Blocks, GROUP};
 use super::bundle::group;
 use super::connection::{Connection, Output, Own, Pieces, Store};
@@ -42,6 +44,8 @@ pub(super) struct Server<'ring> {
     completions: CompletionQueue<'ring>,
     listener: TcpListener,
     framing: Framing,
+    /// What is answered, instead of what came.
+    answers: Option<&'static [u8]>,
     modes: Modes,
     pub(super) connections: Slab<Connection>,
     blocks: Blocks,
@@ -63,7 +67,7 @@ impl<'ring> Server<'ring> {
     pub(super) fn new(
         ring: &'ring mut IoUring,
         listener: TcpListener,
-        framing: Framing,
+        spoken: Spoken,
         modes: Modes,
     ) -> io::Result<Self> {
         let mut enter_flags = EnterFlags::GETEVENTS;
@@ -79,7 +83,11 @@ impl<'ring> Server<'ring> {
             submissions,
             completions,
             listener,
-            framing,
+            framing: match spoken {
+                Spoken::Frames(framing) => framing,
+                Spoken::Http => Framing::Raw,
+            },
+            answers: (spoken == Spoken::Http).then(answers::bytes),
             modes,
             connections: Slab::new(),
             blocks,
@@ -165,9 +173,10 @@ impl<'ring> Server<'ring> {
             // SAFETY: a completed accept hands out a descriptor that nobody else owns.
             let socket = unsafe { OwnedFd::from_raw_fd(result) };
             let _ = rustix::net::sockopt::set_tcp_nodelay(&socket, true);
-            let store = match self.modes.receive {
-                Receive::Multishot => Store::Pieces(Box::new(Pieces::new())),
-                Receive::Oneshot | Receive::OneshotPollFirst => Store::Own(Own::new()),
+            let store = match (self.answers, self.modes.receive) {
+                (Some(bytes), _) => Store::Answers(Answers::new(bytes)),
+                (None, Receive::Multishot) => Store::Pieces(Box::new(Pieces::new())),
+                (None, Receive::Oneshot | Receive::OneshotPollFirst) => Store::Own(Own::new()),
             };
             let slot = self.connections.insert(Connection::new(socket, self.framing, store));
             if self.modes.send == Send::Bundle {
@@ -334,7 +343,7 @@ impl<'ring> Server<'ring> {
         let socket = Fd(connection.socket.as_raw_fd());
         let poll_first = self.modes.receive == Receive::OneshotPollFirst && !connection.more_waits;
         let entry = match &mut connection.store {
-            Store::Pieces(_) => opcode::RecvMulti::new(socket, GROUP).build(),
+            Store::Pieces(_) | Store::Answers(_) => opcode::RecvMulti::new(socket, GROUP).build(),
             Store::Own(own) => {
                 let room = own.room();
                 opcode::Recv::new(socket, room.as_mut_ptr(), room.len() as u32)
