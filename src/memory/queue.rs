@@ -146,6 +146,21 @@ impl<T> Producer<T> {
         }
     }
 
+    /// Takes back what was put in last, if it is not shown yet.
+    pub(crate) fn take_back(&self) -> Option<T> {
+        if self.hidden() == 0 {
+            return None;
+        }
+        let last = self.tail.get().wrapping_sub(1);
+        let value = self.ring.slot(last).with(|slot| {
+            // SAFETY: the slot is inside of `shown`..`self.tail`: `put` wrote it, and the consumer
+            // knows nothing of it until `show`. `self.tail` moves back, so the value is read once.
+            unsafe { (*slot).assume_init_read() }
+        });
+        self.tail.set(last);
+        Some(value)
+    }
+
     /// Values that were put in and not shown.
     #[inline]
     pub(crate) fn hidden(&self) -> usize {

@@ -176,7 +176,7 @@ impl Fabric {
         if self.shared.doors[peer.core].get().is_some_and(|door| door.is_closed()) {
             peer.touched.set(false);
             // Nobody will open them: whoever waits for an answer hears so now.
-            peer.lines.iter().for_each(Line::drop_spilled);
+            peer.lines.iter().for_each(Line::drop_unseen);
             return false;
         }
         let mut stuck = false;
@@ -207,16 +207,17 @@ impl Fabric {
         })
     }
 
-    /// The core has ended: drops what nobody will open, so that whoever waits for an answer hears
-    /// so.
-    pub(super) fn close(&self) {
+    /// The core has ended: shows what it has sent since its last turn, and drops what nobody will
+    /// open, so that whoever waits for an answer hears so, and is woken to hear it.
+    pub(super) fn close(&self, reactor: &Reactor) {
+        self.flush(reactor);
         for line in self.peers.iter().flat_map(|peer| &peer.lines) {
-            line.out.show();
             let left = line.outbox.take().into_iter();
             for letter in left.chain(std::iter::from_fn(|| line.inward.pop())) {
                 caught("a message panicked while it was dropped", || drop(letter));
             }
         }
+        self.flush(reactor); // what those had to tell
     }
 }
 

@@ -336,7 +336,7 @@ impl Reactor {
     pub(crate) fn close_doors(&self) {
         self.leave_drain();
         self.inbox.close();
-        self.fabric.close();
+        self.fabric.close(self);
     }
 
     /// Whether the engine is on its way down.

@@ -104,11 +104,11 @@ impl Line {
         self.out.len() + self.outbox.borrow().len()
     }
 
-    /// Drops what spilled.
-    pub(super) fn drop_spilled(&self) {
+    /// Drops what the other core was not shown: what is hidden, and what spilled.
+    pub(super) fn drop_unseen(&self) {
         let spilled = self.outbox.take();
         self.spilled.set(false);
-        for envelope in spilled {
+        for envelope in std::iter::from_fn(|| self.out.take_back()).chain(spilled) {
             caught("a letter panicked while it was dropped", || drop(envelope));
         }
     }

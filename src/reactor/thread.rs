@@ -63,7 +63,11 @@ impl Drop for Closing {
 /// Runs the hooks of a core.
 pub(crate) fn set_up(reactor: &Rc<Reactor>, hooks: &[Hook]) -> Result<()> {
     let core = Core { index: reactor.index, count: reactor.shared.settings.cores.len() };
-    reactor.enter(|| hooks.iter().try_for_each(|hook| hook(&core)))
+    reactor.enter(|| {
+        let set_up = hooks.iter().try_for_each(|hook| hook(&core));
+        reactor.fabric.flush(reactor); // the first turn may wait before it does so
+        set_up
+    })
 }
 
 /// Binds this thread to its core, or to all of the engine's.

@@ -148,3 +148,96 @@ fn an_address_reaches_no_service_of_a_later_engine() {
         sim.stop().expect("clean");
     }
 }
+
+/// Tells the number of each message.
+struct Teller(std::sync::mpsc::Sender<u32>);
+
+impl Service for Teller {
+    type Message = u32;
+
+    async fn handle(&mut self, n: u32, _: &Context<Self>) -> Result<()> {
+        let _ = self.0.send(n);
+        Ok(())
+    }
+}
+
+/// Its core may sleep from its first turn on, for want of anything else to do.
+#[test]
+fn what_a_hook_sends_to_another_core_arrives() {
+    for count in [1, 2, 16, 17] {
+        let (tell, told) = std::sync::mpsc::channel();
+        let teller = std::sync::Mutex::new(None);
+        let engine = Engine::new(Config::new().cores(2).pin(false)).setup(move |core| {
+            let mut teller = teller.lock().expect("not poisoned");
+            match *teller {
+                None => *teller = Some(service::spawn(Teller(tell.clone()))?),
+                Some(teller) => {
+                    assert_eq!(core.index, 1);
+                    std::thread::sleep(Duration::from_millis(20)); // the other one sleeps by then
+                    (0..count).try_for_each(|n| teller.send(n))?;
+                }
+            }
+            Ok(())
+        });
+        let handle = engine.start().expect("it starts");
+        for n in 0..count {
+            assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok(n), "of {count}");
+        }
+        handle.stop();
+        handle.join().expect("clean");
+    }
+}
+
+/// Leaves answers to a task that gives none.
+struct Keeper;
+
+impl Service for Keeper {
+    type Message = Reply<()>;
+
+    async fn handle(&mut self, reply: Reply<()>, _: &Context<Self>) -> Result<()> {
+        skyring::spawn(async move {
+            std::future::pending::<()>().await;
+            drop(reply);
+        });
+        Ok(())
+    }
+
+    async fn stopped(&mut self, _: &Reason, _: &Context<Self>) {
+        sleep(Duration::from_secs(1)).await; // the other core sleeps by then
+    }
+}
+
+/// Asks a keeper, and notes what came of it and when.
+struct Patient(Address<Reply<()>>, Log);
+
+impl Service for Patient {
+    type Message = ();
+
+    async fn handle(&mut self, (): (), _: &Context<Self>) -> Result<()> {
+        let call = self.0.call(|reply| reply).timeout(Duration::from_secs(20)).await;
+        self.1.note(format!("{call:?}"));
+        Ok(())
+    }
+}
+
+/// The tasks of a core that ends are dropped behind its last turn.
+#[test]
+fn who_waits_for_a_task_of_a_core_that_ends_hears_so_at_once() {
+    let mut sim = Simulation::new(1);
+    let config = Config::new().cores(2).drain(Duration::from_secs(10));
+    sim.start(Engine::new(config)).expect("the engine starts");
+    let log = Log::default();
+    let noted = log.clone();
+    let done = sim.run_on(0, async move {
+        for _ in 0..20 {
+            let keeper = service::spawn_on(1, || Keeper).await?;
+            service::spawn(Patient(keeper, noted.clone()))?.send(())?;
+        }
+        settle().await;
+        Result::<()>::Ok(())
+    });
+    done.expect("it does not hang").expect("it succeeds");
+    assert_eq!(log.take(), [""; 0]);
+    sim.stop().expect("clean");
+    assert_eq!(log.take(), ["Err(Dropped)"; 20], "and not the end of the drain");
+}

@@ -139,6 +139,30 @@ fn what_was_put_in_is_seen_when_it_is_shown() {
     assert_eq!(consumer.pop(), Some('g'), "and who goes");
 }
 
+#[test]
+fn what_is_not_shown_can_be_taken_back_once() {
+    let drops = Arc::new(AtomicU32::new(0));
+    let (producer, consumer) = ring_from(4, usize::MAX);
+    let put = |n| assert!(producer.put(Counted(drops.clone(), n)).is_ok());
+    put(0);
+    producer.show();
+    (1..4).for_each(put);
+    assert!(producer.put(Counted(drops.clone(), 4)).is_err(), "it is full");
+    for n in [3, 2, 1] {
+        assert_eq!(producer.take_back().map(|value| value.1), Some(n));
+    }
+    assert!(producer.take_back().is_none(), "the other end has been shown the rest");
+    assert_eq!((producer.hidden(), producer.len()), (0, 1));
+    put(5);
+    producer.show();
+    let seen: Vec<u32> = std::iter::from_fn(|| consumer.pop()).map(|value| value.1).collect();
+    assert_eq!(seen, [0, 5]);
+    put(6);
+    drop((producer, consumer));
+    assert_eq!(drops.load(Ordering::Relaxed), 7);
+    assert_eq!(Arc::strong_count(&drops), 1, "none was leaked");
+}
+
 /// Uses the oldest value up as an envelope does: moves it out of its slot, then looks at it.
 fn pop_in_place<T>(consumer: &Consumer<T>, look: impl FnOnce(T)) -> bool {
     // SAFETY: the value is read out of its slot once, and dropped as any other.

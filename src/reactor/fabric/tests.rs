@@ -216,6 +216,34 @@ fn a_core_that_ends_shows_what_it_has_sent() {
     cores[0].enter(|| cores[0].close_doors());
     turn(&cores[1]);
     assert_eq!(opened(1, Lane::Control), [0, 1, 2]);
+    let bells = cores[0].metrics.bells.value();
+    assert_eq!(bells, 1, "a core that sleeps hears of it");
+}
+
+/// Says on core 0 that it is gone.
+struct Kept(usize);
+
+impl Letter<Rc<Reactor>> for Kept {
+    fn open(self, _: &Rc<Reactor>) {}
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        OPENED.with_borrow_mut(|opened| opened.push((0, Lane::Control, self.0)));
+    }
+}
+
+#[test]
+fn what_was_hidden_from_a_core_that_has_ended_is_dropped_by_the_end_of_the_turn() {
+    let cores = cores(2);
+    (0..5).for_each(|n| cores[0].fabric.send(1, Lane::Control, Kept(n)));
+    cores[1].enter(|| cores[1].close_doors());
+    assert_eq!(opened(0, Lane::Control), [0], "the first was shown");
+    turn(&cores[0]);
+    let mut dropped = opened(0, Lane::Control);
+    dropped.sort_unstable();
+    assert_eq!(dropped, [0, 1, 2, 3, 4]);
+    assert_eq!(waiting(&cores[0], 1), (0, 0));
 }
 
 #[test]
