@@ -203,7 +203,7 @@ impl Service for Keeper {
     }
 
     async fn stopped(&mut self, _: &Reason, _: &Context<Self>) {
-        sleep(Duration::from_secs(1)).await; // the other core sleeps by then
+        sleep(100 * MS).await; // the other core sleeps by then
     }
 }
 
@@ -214,7 +214,7 @@ impl Service for Patient {
     type Message = ();
 
     async fn handle(&mut self, (): (), _: &Context<Self>) -> Result<()> {
-        let call = self.0.call(|reply| reply).timeout(Duration::from_secs(20)).await;
+        let call = self.0.call(|reply| reply).timeout(Duration::from_secs(100)).await;
         self.1.note(format!("{call:?}"));
         Ok(())
     }
@@ -222,22 +222,31 @@ impl Service for Patient {
 
 /// The tasks of a core that ends are dropped behind its last turn.
 #[test]
-fn who_waits_for_a_task_of_a_core_that_ends_hears_so_at_once() {
-    let mut sim = Simulation::new(1);
-    let config = Config::new().cores(2).drain(Duration::from_secs(10));
-    sim.start(Engine::new(config)).expect("the engine starts");
+fn who_waits_for_a_task_of_a_core_that_ends_hears_so_then() {
+    let (begun, has_begun) = sync_channel(1);
     let log = Log::default();
-    let noted = log.clone();
-    let done = sim.run_on(0, async move {
-        for _ in 0..20 {
-            let keeper = service::spawn_on(1, || Keeper).await?;
-            service::spawn(Patient(keeper, noted.clone()))?.send(())?;
-        }
-        settle().await;
-        Result::<()>::Ok(())
+    let (noted, keeper) = (log.clone(), std::sync::Mutex::new(None));
+    let config = Config::new().cores(2).pin(false).drain(Duration::from_secs(100));
+    let engine = Engine::new(config).setup(move |_| {
+        let mut keeper = keeper.lock().expect("not poisoned");
+        let Some(keeper) = *keeper else {
+            *keeper = Some(service::spawn(Keeper)?);
+            return Ok(());
+        };
+        service::spawn(Patient(keeper, noted.clone()))?.send(())?;
+        let begun = begun.clone();
+        skyring::spawn(async move {
+            sleep(50 * MS).await;
+            let _ = begun.send(());
+        });
+        Ok(())
     });
-    done.expect("it does not hang").expect("it succeeds");
-    assert_eq!(log.take(), [""; 0]);
-    sim.stop().expect("clean");
-    assert_eq!(log.take(), ["Err(Dropped)"; 20], "and not the end of the drain");
+    let handle = engine.start().expect("it starts");
+    has_begun.recv().expect("told");
+    handle.stop();
+    let (ended, has_ended) = sync_channel(1);
+    std::thread::spawn(move || ended.send(handle.join()));
+    let ended = has_ended.recv_timeout(Duration::from_secs(20));
+    ended.expect("before the end of the drain").expect("clean");
+    assert_eq!(log.take(), ["Err(Dropped)"]);
 }

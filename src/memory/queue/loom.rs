@@ -91,6 +91,8 @@ fn the_last_end_drops_what_is_left() {
             for _ in 0..2 {
                 let _ = producer.push(copy.clone());
             }
+            let _ = producer.put(copy.clone());
+            drop(producer.take_back()); // whatever the other end does
             let _ = producer.put(copy); // shown by the drop
         });
         drop(consumer.pop());
