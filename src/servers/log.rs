@@ -21,10 +21,10 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crossbeam::channel::{Receiver, Sender, bounded};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt;
 
@@ -74,19 +74,19 @@ impl Drop for Log {
 enum Entry {
     Line(Vec<u8>),
     /// Everything before it is written: tells so.
-    End(SyncSender<()>),
+    End(Sender<()>),
 }
 
 /// The way to the thread that writes. A line is one `write`.
 #[derive(Clone, Debug)]
 struct Queue {
-    entries: SyncSender<Entry>,
+    entries: Sender<Entry>,
     lost: Arc<AtomicU64>,
 }
 
 impl Queue {
     fn start(to: impl Write + Send + 'static) -> io::Result<Queue> {
-        let (entries, inlet) = sync_channel(LINES_MAX);
+        let (entries, inlet) = bounded(LINES_MAX);
         let lost = Arc::new(AtomicU64::new(0));
         let counted = lost.clone();
         let thread = thread::Builder::new().name("skyring-log".into());
@@ -95,10 +95,11 @@ impl Queue {
     }
 
     fn finish(&self) {
-        let (done, told) = sync_channel(1);
-        // A full queue is one that nobody reads.
-        if self.entries.try_send(Entry::End(done)).is_ok() {
-            let _ = told.recv_timeout(END);
+        let (done, told) = bounded(1);
+        let until = Instant::now() + END;
+        // A full queue may be one that a burst has filled a moment ago.
+        if self.entries.send_deadline(Entry::End(done), until).is_ok() {
+            let _ = told.recv_deadline(until);
         }
     }
 }
@@ -123,7 +124,7 @@ fn line(event: &[u8]) -> Vec<u8> {
     for character in text.chars() {
         let before = line.len();
         match character {
-            character if character.is_control() => line.extend(character.escape_default()),
+            character if misleads(character) => line.extend(character.escape_default()),
             character => line.push(character),
         }
         if line.len() > LINE_BYTES_MAX {
@@ -136,14 +137,21 @@ fn line(event: &[u8]) -> Vec<u8> {
     line.into_bytes()
 }
 
+/// Whether a terminal or a viewer would take a character for more than itself: what ends lines or moves
+/// about, and what turns the direction of the words around it (UAX #9, 2.1 to 2.5).
+fn misleads(character: char) -> bool {
+    let turns = matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    turns || matches!(character, '\u{2028}' | '\u{2029}') || character.is_control()
+}
+
 fn write_all(mut to: impl Write, inlet: &Receiver<Entry>, lost: &AtomicU64) {
     for entry in inlet {
         // What cannot be written has no other place to go.
+        if let lines @ 1.. = lost.swap(0, Ordering::Relaxed) {
+            let _ = writeln!(to, "{lines} lines of the log were lost: stderr is slow");
+        }
         match entry {
             Entry::Line(line) => {
-                if let lines @ 1.. = lost.swap(0, Ordering::Relaxed) {
-                    let _ = writeln!(to, "{lines} lines of the log were lost: stderr is slow");
-                }
                 let _ = to.write_all(&line);
             }
             Entry::End(done) => {
@@ -156,7 +164,7 @@ fn write_all(mut to: impl Write, inlet: &Receiver<Entry>, lost: &AtomicU64) {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
-    use std::sync::mpsc::channel;
+    use std::sync::mpsc::{self, channel};
 
     use super::*;
 
@@ -168,6 +176,8 @@ mod tests {
     fn an_event_is_one_line_whatever_it_quotes() {
         assert_eq!(shown("plain, grün\n"), "plain, grün\n");
         assert_eq!(shown("two\nlines\r\x1b[2J\n"), "two\\nlines\\r\\u{1b}[2J\n");
+        // What turns the direction of words, and ends lines for some.
+        assert_eq!(shown("a\u{202e}b\u{2066}c\u{2028}d"), "a\\u{202e}b\\u{2066}c\\u{2028}d\n");
         assert_eq!(line(b"\xff\n"), "\u{fffd}\n".as_bytes());
     }
 
@@ -181,7 +191,7 @@ mod tests {
     }
 
     /// Waits for a word before each write, and keeps what was written.
-    struct Slow(Receiver<()>, Arc<Mutex<Vec<u8>>>);
+    struct Slow(mpsc::Receiver<()>, Arc<Mutex<Vec<u8>>>);
 
     impl Write for Slow {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -208,9 +218,7 @@ mod tests {
         while queue.entries.try_send(Entry::Line(b"last\n".to_vec())).is_err() {
             thread::yield_now();
         }
-        let (done, told) = sync_channel(1);
-        queue.entries.send(Entry::End(done)).expect("it runs");
-        told.recv().expect("it ends");
+        queue.finish();
         let text = String::from_utf8(written.lock().expect("not poisoned").clone()).expect("text");
         let (mut lines, mut lost) = (0, 0);
         for line in text.lines() {
@@ -223,6 +231,25 @@ mod tests {
         assert_eq!(lines + lost, LINES_MAX + 11);
         assert!(text.starts_with("0\n") || text.contains("lost"), "{text}");
         assert!(text.ends_with("last\n"), "{text}");
+    }
+
+    #[test]
+    fn what_a_burst_has_left_is_written_at_the_end_and_so_is_what_it_has_cost() {
+        let (go, wait) = channel();
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let mut queue = Queue::start(Slow(wait, written.clone())).expect("a thread starts");
+        for _ in 0..LINES_MAX + 10 {
+            queue.write_all(b"a line\n").expect("never refused");
+        }
+        let ending = thread::spawn(move || queue.finish());
+        thread::sleep(Duration::from_millis(20)); // it finds a full queue, most likely
+        drop(go);
+        ending.join().expect("no panic");
+        let text = String::from_utf8(written.lock().expect("not poisoned").clone()).expect("text");
+        let lines = text.lines().filter(|line| *line == "a line").count();
+        let lost = text.lines().find_map(|line| line.split_once(" lines of the log were lost"));
+        let lost = lost.and_then(|(lost, _)| lost.parse::<usize>().ok()).expect("told");
+        assert_eq!(lines + lost, LINES_MAX + 10, "{text}");
     }
 
     #[test]
