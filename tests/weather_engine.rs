@@ -6,6 +6,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -291,6 +292,28 @@ fn a_signal_ends_an_engine_whose_hook_waits() {
             std::future::pending().await
         });
         engine.run_then(|_| panic!("it has not started")).expect("an orderly end");
+    });
+}
+
+/// A hook that waits may be done in the middle of a stop: what it opens is none to wait for.
+#[test]
+fn what_begins_to_listen_while_the_engine_stops_is_closed_at_once() {
+    leaves_nothing(|| {
+        let (tell, told) = sync_channel(1);
+        let engine = Engine::new(config().drain(Duration::from_secs(100))).setup(move |_| {
+            let tell = tell.clone();
+            skyring::spawn(async move {
+                stopping().await;
+                let listener = skyring::net::TcpListener::bind("127.0.0.1:0");
+                let accepted = listener.expect("a free port").accept().await;
+                let _ = tell.send(accepted.is_err());
+            });
+            Ok(())
+        });
+        let handle = engine.start().expect("it starts");
+        handle.stop();
+        assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok(true));
+        handle.join().expect("clean");
     });
 }
 

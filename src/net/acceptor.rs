@@ -65,9 +65,7 @@ impl Acceptor {
         let (socket, address) = opened
             .map_err(|source: io::Error| Error::Listen { address: address.to_string(), source })?;
         let file = reactor.driver(|driver| driver.file_mark(&address));
-        let this = Acceptor::adopt(reactor, socket, address, porter);
-        this.file.set(file);
-        Ok(this)
+        Ok(Acceptor::settle(reactor, socket, address, file, porter))
     }
 
     /// Accepts on a socket that listens already.
@@ -77,11 +75,21 @@ impl Acceptor {
         address: SocketAddress,
         porter: Option<Rc<Porter>>,
     ) -> Rc<Acceptor> {
+        Acceptor::settle(reactor, socket, address, None, porter)
+    }
+
+    fn settle(
+        reactor: &Rc<Reactor>,
+        socket: Descriptor,
+        address: SocketAddress,
+        file: Option<FileMark>,
+        porter: Option<Rc<Porter>>,
+    ) -> Rc<Acceptor> {
         let this = Rc::new(Acceptor {
             reactor: reactor.clone(),
             socket,
             address: address.clone(),
-            file: Cell::new(None),
+            file: Cell::new(file),
             key: OnceCell::new(),
             armed: Cell::new(false),
             closing: Cell::new(false),
@@ -91,7 +99,11 @@ impl Acceptor {
         });
         this.key.set(reactor.settle(this.clone())).expect("set here only");
         reactor.shared.listening.add(address);
-        this.arm();
+        if reactor.is_stopping() {
+            this.close(); // whoever stops has been told already
+        } else {
+            this.arm();
+        }
         this
     }
 
