@@ -98,12 +98,19 @@ pub(crate) fn handshake_limit() -> Duration {
 /// calculated for it.
 ///
 /// # Errors
-/// [`Failure::TooFast`], which is counted.
+/// [`Failure::TooFast`], or [`Failure::Ended`] for a peer that is gone: its address is not told any more,
+/// though all that a handshake begins with may have come. Both are counted.
 pub(crate) fn admit(peer: Option<&SocketAddress>) -> Result<(), Failure> {
     let reactor = Reactor::current();
     let rates = &reactor.shared.handshakes;
-    let peer = peer.and_then(SocketAddress::inet).filter(|_| !rates.is_unlimited());
-    let Some(peer) = peer else { return Ok(()) };
+    if rates.is_unlimited() {
+        return Ok(());
+    }
+    let Some(peer) = peer else {
+        reactor.metrics.tls_failed.add(1);
+        return Err(Failure::Ended);
+    };
+    let Some(peer) = peer.inet() else { return Ok(()) };
     let network = Prefixes::of(&reactor.settings).network(peer.ip());
     rates.take(&network, reactor.now(), 1).map_err(|retry| {
         reactor.metrics.tls_too_fast.add(1);

@@ -1,5 +1,8 @@
 //! How many handshakes an address may begin: the last that is allowed, and the first that is not.
 
+use std::io::Write;
+use std::sync::Mutex;
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use skyring::limit::Network;
@@ -107,4 +110,42 @@ fn who_accepts_a_stream_himself_hears_that_it_is_one_too_many() {
     let refused = heard[1].as_ref().expect_err("one too many");
     assert!(refused.starts_with("too many TLS handshakes from the peer's address"), "{refused}");
     sim.stop().expect("nothing is left");
+}
+
+/// Whose address the kernel does not tell any more counts for nobody, so nothing is calculated for him.
+#[test]
+fn who_has_reset_his_connection_begins_no_handshake() {
+    let (_, server, _) = both();
+    let (held, is_held) = sync_channel(1);
+    let (go, gone) = sync_channel::<()>(1);
+    let (tell, told) = sync_channel(1);
+    let gone = Mutex::new(Some(gone));
+    let config = Config::new().cores(1).pin(false).tls_rate_per_ip(1000);
+    let engine = Engine::new(config).setup(move |_| {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let gone = gone.lock().expect("whole").take().expect("one core");
+        let (held, tell, server) = (held.clone(), tell.clone(), server.clone());
+        spawn(async move {
+            drop(listener.accept().await);
+            let _ = held.send(());
+            let _ = gone.recv(); // holds the core
+            let stream = listener.accept().await.expect("it has come");
+            let _ = tell.send(server.accept(stream).await.map(drop));
+        });
+        Ok(())
+    });
+    let handle = engine.start().expect("it starts");
+    let at = handle.addresses()[0].inet().expect("an address");
+    let _knock = std::net::TcpStream::connect(at).expect("it listens");
+    is_held.recv().expect("told");
+    let mut stream = std::net::TcpStream::connect(at).expect("it listens");
+    stream.write_all(b"no TLS at all\r\n\r\n").expect("there is room");
+    let reset = Some(Duration::ZERO);
+    rustix::net::sockopt::set_socket_linger(&stream, reset).expect("a socket");
+    drop(stream);
+    drop(go);
+    let heard = told.recv_timeout(Duration::from_secs(20)).expect("it ends");
+    assert!(matches!(heard, Err(HandshakeError::Ended)), "{heard:?}");
+    handle.stop();
+    handle.join().expect("clean");
 }
