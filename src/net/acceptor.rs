@@ -173,7 +173,13 @@ impl Acceptor {
         if self.closing.get() {
             return self.reactor.close(socket);
         }
-        let peer = if self.asks_peer() { self.peer_address(socket) } else { None };
+        let asks = self.asks_peer() && self.address.inet().is_some();
+        let peer = if asks { self.peer_address(socket) } else { None };
+        if asks && peer.is_none() {
+            // It was reset, and its address is not told any more. Its bytes could be read: they are
+            // of somebody who may be banned.
+            return self.reactor.close(socket);
+        }
         let is_proxy = self.porter.as_ref().is_some_and(|porter| porter.is_proxy(peer));
         // Refused before anything is allocated for the connection.
         let permit = match self.check(peer, is_proxy) {
@@ -202,9 +208,9 @@ impl Acceptor {
 
     /// Whether anything depends on who is at the other end.
     fn asks_peer(&self) -> bool {
-        let Shared { quota, bans, .. } = &*self.reactor.shared;
+        let Shared { quota, bans, rates, .. } = &*self.reactor.shared;
         let asks_proxy = self.porter.as_ref().is_some_and(|porter| porter.asks_peer());
-        quota.asks_address() || !bans.is_empty() || asks_proxy
+        quota.asks_address() || !bans.is_empty() || !rates.is_unlimited() || asks_proxy
     }
 
     /// Whether the connection may stay: its place, if so. One of a proxy counts for nobody and at no

@@ -5,6 +5,7 @@ mod common;
 
 mod charges;
 mod cores;
+mod gone;
 mod proxies;
 mod slow;
 mod told;
