@@ -174,12 +174,13 @@ impl Acceptor {
             return self.reactor.close(socket);
         }
         let asks = self.asks_peer() && self.address.inet().is_some();
-        let peer = if asks { self.peer_address(socket) } else { None };
-        if asks && peer.is_none() {
+        let address = if asks { self.peer_address(socket) } else { None };
+        if asks && address.is_none() {
             // It was reset, and its address is not told any more. Its bytes could be read: they are
             // of somebody who may be banned.
             return self.reactor.close(socket);
         }
+        let peer = address.as_ref().and_then(SocketAddress::inet).map(|peer| peer.ip());
         let is_proxy = self.porter.as_ref().is_some_and(|porter| porter.is_proxy(peer));
         // Refused before anything is allocated for the connection.
         let permit = match self.check(peer, is_proxy) {
@@ -192,6 +193,9 @@ impl Acceptor {
             let _ = self.reactor.driver(|driver| driver.set_nodelay(socket, true));
         }
         let connection = Connection::new(&self.reactor, socket, Some(permit));
+        if !is_proxy && let Some(address) = address {
+            connection.set_peer(address); // it may not be told any more when it is asked for
+        }
         match &self.porter {
             Some(porter) if is_proxy => return preamble::read(connection, porter.clone()),
             Some(porter) => return porter.hand_on(connection, None),
@@ -247,10 +251,9 @@ impl Acceptor {
         self.reactor.close(socket);
     }
 
-    /// The internet address at the other end; `None` for a Unix socket, and for a peer that is gone.
-    fn peer_address(&self, socket: Descriptor) -> Option<IpAddr> {
-        let address = self.reactor.driver(|driver| driver.peer_address(socket));
-        Some(address.ok()?.inet()?.ip())
+    /// Who is at the other end; `None` for one that is gone.
+    fn peer_address(&self, socket: Descriptor) -> Option<SocketAddress> {
+        self.reactor.driver(|driver| driver.peer_address(socket)).ok()
     }
 
     /// Accepts no more; connections that nobody took are closed.

@@ -22,7 +22,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 use tracing::level_filters::LevelFilter;
@@ -34,8 +34,8 @@ const LINES_MAX: usize = 1024;
 /// The longest line; a peer's words may be in it.
 const LINE_BYTES_MAX: usize = 4096;
 
-/// How long the end of a program waits for its last lines.
-const END: Duration = Duration::from_secs(1);
+/// How long the end of a program waits for room behind its last lines, and then for them.
+const END: Duration = Duration::from_millis(500);
 
 /// The log of a program. When it is dropped, what waits is written out, for a second at most.
 #[derive(Debug)]
@@ -96,10 +96,9 @@ impl Queue {
 
     fn finish(&self) {
         let (done, told) = bounded(1);
-        let until = Instant::now() + END;
         // A full queue may be one that a burst has filled a moment ago.
-        if self.entries.send_deadline(Entry::End(done), until).is_ok() {
-            let _ = told.recv_deadline(until);
+        if self.entries.send_timeout(Entry::End(done), END).is_ok() {
+            let _ = told.recv_timeout(END);
         }
     }
 }

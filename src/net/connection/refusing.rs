@@ -32,10 +32,11 @@ impl Connection {
         counted
     }
 
-    /// Says who is at the other end, behind a proxy. Nobody has asked yet.
+    /// Says who is at the other end, behind a proxy, or before the kernel forgets it. Nobody has asked
+    /// yet.
     pub(crate) fn set_peer(&self, peer: SocketAddress) {
         let set = self.peer.set(Box::new(peer));
-        debug_assert!(set.is_ok(), "the proxy says so before anybody asks");
+        debug_assert!(set.is_ok(), "it is said before anybody asks");
     }
 
     /// The places of its gate.
