@@ -170,6 +170,15 @@ impl Input {
         Ok(Some((head, Frame::from(bytes))))
     }
 
+    /// As much of the next head as has come, and maybe what is behind it: one that is malformed has no
+    /// end.
+    pub(super) fn head_so_far(&self) -> &[u8] {
+        match &self.piece {
+            Some(piece) if self.partial.is_empty() => &piece[self.at..],
+            _ => &self.partial,
+        }
+    }
+
     /// Whether some of a head has come. An empty line, which some peers send behind a body, is none.
     pub(super) fn has_begun(&self) -> bool {
         !matches!(self.partial[..], [] | [b'\r'] | [b'\r', b'\n'])

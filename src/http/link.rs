@@ -140,6 +140,11 @@ impl Link {
         }
     }
 
+    /// Calls `look` with as much of the next head as has come.
+    pub(super) fn look_at_head(&self, look: impl FnOnce(&[u8])) {
+        look(self.input.borrow().head_so_far());
+    }
+
     /// Begins to serve the request of this head; the number of the exchange.
     pub(super) fn begin(&self, head: &Head) -> u32 {
         let exchange = self.exchange.get().wrapping_add(1);

@@ -5,7 +5,6 @@ mod answer;
 mod long;
 mod work;
 
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::mem;
 use std::rc::Rc;
@@ -15,13 +14,13 @@ use std::time::Duration;
 use self::answer::{Rest, write_answer};
 pub(super) use self::long::wait_sent;
 use self::work::{Answered, Work};
+use super::access::{Log, log_refused};
 use super::body::Body;
 use super::link::{Heard, Link};
 use super::refusal::{refused, said};
 use super::request::Request;
 use super::response::{Content, Response};
 use super::site::Site;
-use crate::clock::Now;
 use crate::limit::RetryAfter;
 use crate::memory::frame::Frame;
 use crate::wire::http::{BodyLength, Head, RequestError, ResponseHead, Version, write_head};
@@ -78,16 +77,17 @@ pub(super) async fn serve(link: &Rc<Link>, site: &Site) {
 
 /// What a wait for a head leads to; `None`: the connection ends.
 fn hear(link: &Rc<Link>, site: &Site, heard: Heard) -> Option<(Asked, Begun)> {
-    let error = match heard {
+    match heard {
         Heard::Head(head, bytes) => match head.body {
-            BodyLength::Bytes(len) if len > link.limits.body_bytes_max => RequestError::BodyTooLong,
+            BodyLength::Bytes(len) if len > link.limits.body_bytes_max => {
+                refuse(link, site, Some(&bytes), RequestError::BodyTooLong);
+            }
             _ => return Some(begin(link, site, head, bytes)),
         },
-        Heard::Refused(error) => error,
-        Heard::Expired { begun: true } => RequestError::TooSlow,
-        Heard::Expired { begun: false } | Heard::Ended | Heard::Drained => return None,
-    };
-    refuse(link, site, error);
+        Heard::Refused(error) => refuse(link, site, None, error),
+        Heard::Expired { begun: true } => refuse(link, site, None, RequestError::TooSlow),
+        Heard::Expired { begun: false } | Heard::Ended | Heard::Drained => {}
+    }
     None
 }
 
@@ -97,13 +97,19 @@ async fn compress(answered: Answered, bytes_min: usize) -> Answered {
     Answered { response: super::gzip::compress(response, bytes_min).await, closes }
 }
 
-/// Answers what is no request, or one too much. The connection ends.
+/// Answers what is no request, or one too much. The connection ends. `head`: if it was whole.
 #[cold]
-fn refuse(link: &Rc<Link>, site: &Site, error: RequestError) {
+fn refuse(link: &Rc<Link>, site: &Site, head: Option<&[u8]>, error: RequestError) {
     link.reactor.metrics.http_requests.add(1);
     link.reactor.metrics.http_refused.add(1);
     let peer = link.stream.peer().map(tracing::field::display);
     tracing::debug!(peer, status = error.status(), why = %error, "HTTP request refused");
+    if site.router.logs_access {
+        match head {
+            Some(head) => log_refused(link, head, error),
+            None => link.look_at_head(|head| log_refused(link, head, error)),
+        }
+    }
     let response = refused(error);
     if let Content::Whole(body) = response.content {
         let head = ResponseHead {
@@ -132,25 +138,6 @@ struct Asked {
     log: Option<Box<Log>>,
 }
 
-/// A line of the access log.
-struct Log {
-    head: Head,
-    bytes: Frame,
-    started: Now,
-    status: Cell<u16>,
-}
-
-impl Log {
-    fn write(&self, link: &Link) {
-        let Log { head, bytes, started, status } = self;
-        let status = status.get();
-        let took = link.reactor.now().since(*started);
-        let (method, target) = (head.method.of(bytes), head.target.of(bytes));
-        let peer = link.stream.peer().map(tracing::field::display);
-        tracing::info!(target: "skyring::http::access", peer, method, target, status, ?took);
-    }
-}
-
 /// What a request has come to at once.
 enum Begun {
     Work(Work),
@@ -162,9 +149,7 @@ fn begin(link: &Rc<Link>, site: &Site, head: Head, bytes: Frame) -> (Asked, Begu
     link.reactor.metrics.http_requests.add(1);
     let number = link.begin(&head);
     let logs = site.router.logs_access;
-    let started = link.reactor.now();
-    let log =
-        logs.then(|| Box::new(Log { head, bytes: bytes.clone(), started, status: Cell::new(0) }));
+    let log = logs.then(|| Log::begin(&link.reactor, head, bytes.clone()));
     let is_head = head.method.bytes(&bytes) == b"HEAD";
     let mut request = Request::new(head, bytes, Body::new(link.clone(), number));
     let asked = Asked {

@@ -49,7 +49,7 @@ pub(super) fn write_answer(
         response = check_upgrade(response, asked, has_body);
     }
     if let Some(log) = &asked.log {
-        log.status.set(response.status);
+        log.answered(response.status);
     }
     let streams = matches!(response.content, Content::Stream(..));
     let can_go_on = asked.keep_alive && !closes && !link.draining.get();
