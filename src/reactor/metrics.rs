@@ -183,6 +183,8 @@ metrics! {
     websocket_messages,
     /// WebSockets whose peer broke the protocol or a limit; it was told why.
     websocket_failed,
+    /// WebSockets whose peer began a message and did not end it in time; it was told why.
+    websocket_slow,
     /// WebSockets given up because their peer did not answer a ping, or a Close, in time.
     websocket_silent,
     /// Messages that were encoded for many WebSockets: one for each, on each core, whatever their

@@ -3,6 +3,8 @@
 use std::cell::Cell;
 
 use super::error::SocketError;
+use super::patience::{NEVER, Patience};
+use crate::clock::Now;
 use crate::memory::wheel::TimerKey;
 
 /// Why a connection was given up.
@@ -15,15 +17,33 @@ pub(super) enum Cause {
     NotClosed,
 }
 
-/// Whether the peer is there.
-#[derive(Default)]
+/// Whether the peer is there, and goes on.
 pub(super) struct KeepAlive {
     pub(super) timer: Cell<Option<TimerKey>>,
+    /// When the timer is due.
+    pub(super) armed: Cell<Now>,
+    /// When it is looked at next whether the peer lives.
+    pub(super) look: Cell<Now>,
     /// Bytes that had come when it was last looked at.
     pub(super) seen: Cell<u64>,
     /// A ping was sent since then.
     pub(super) pinged: Cell<bool>,
     pub(super) cause: Cell<Cause>,
+    pub(super) patience: Patience,
+}
+
+impl Default for KeepAlive {
+    fn default() -> KeepAlive {
+        KeepAlive {
+            timer: Cell::default(),
+            armed: Cell::new(NEVER),
+            look: Cell::new(NEVER),
+            seen: Cell::default(),
+            pinged: Cell::default(),
+            cause: Cell::default(),
+            patience: Patience::default(),
+        }
+    }
 }
 
 impl KeepAlive {

@@ -43,6 +43,7 @@ mod masks;
 mod message;
 mod options;
 mod outgoing;
+mod patience;
 mod prepared;
 mod sending;
 mod serve;

@@ -105,6 +105,7 @@ struct Claim<'a>(&'a Inner);
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
+        self.0.end_wait();
         self.0.reading.set(false);
     }
 }
@@ -271,15 +272,25 @@ impl Inner {
                 Err(error) => return Poll::Ready(Err(self.fail(error))),
             }
             match self.stream.poll_piece(cx) {
-                Poll::Ready(Ok(Some(piece))) => self.input.borrow_mut().put(piece),
+                Poll::Ready(Ok(Some(piece))) => {
+                    self.end_wait();
+                    self.input.borrow_mut().put(piece);
+                }
                 Poll::Ready(Ok(None)) => self.on_stream_end(),
                 Poll::Ready(Err(error)) => return Poll::Ready(self.on_stream_error(error)),
                 Poll::Pending => {
                     self.spent.set(0);
+                    self.wait_for_rest(self.begun());
                     return Poll::Pending;
                 }
             }
         }
+    }
+
+    /// Bytes that have come of the message that has begun and is not whole.
+    #[inline]
+    pub(super) fn begun(&self) -> Option<usize> {
+        self.input.borrow().begun()
     }
 
     /// Whether its task may read on. If not, it is polled again in the next turn: others of the core
@@ -329,6 +340,7 @@ impl Inner {
             Item::Message { opcode, compressed, payload } => {
                 let payload = if compressed { self.inflate(opcode, &payload)? } else { payload };
                 self.reactor.metrics.websocket_messages.add(1);
+                self.alive.patience.renew();
                 Ok(Some(Event::Message(message(opcode, payload))))
             }
             Item::Ping(payload) => {
@@ -408,8 +420,12 @@ impl Inner {
 
     /// The peer broke the protocol: it is told, and the connection ends.
     #[cold]
-    fn fail(&self, error: ProtocolError) -> SocketError {
-        self.reactor.metrics.websocket_failed.add(1);
+    pub(super) fn fail(&self, error: ProtocolError) -> SocketError {
+        let metrics = &self.reactor.metrics;
+        match error {
+            ProtocolError::TooSlow => metrics.websocket_slow.add(1),
+            _ => metrics.websocket_failed.add(1),
+        }
         tracing::debug!(peer = ?self.stream.peer(), %error, "a WebSocket failed");
         if self.state.get() == State::Open {
             self.send_close(error.close_code(), error.sentence());

@@ -12,3 +12,4 @@ mod handlers;
 mod limits;
 mod storms;
 mod support;
+mod trickle;
