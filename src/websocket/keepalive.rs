@@ -15,6 +15,7 @@ pub(super) enum Cause {
     Ended,
     Silent,
     NotClosed,
+    Lagging,
 }
 
 /// Whether the peer is there, and goes on.
@@ -54,6 +55,7 @@ impl KeepAlive {
             Cause::Ended => Some(SocketError::Ended),
             Cause::Silent => Some(SocketError::Silent),
             Cause::NotClosed => Some(SocketError::NotClosed),
+            Cause::Lagging => Some(SocketError::Lagging),
         }
     }
 }

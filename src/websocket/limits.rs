@@ -26,6 +26,9 @@ pub struct Limits {
     pub ping_interval: Duration,
     /// One that sends nothing for so long after a ping is gone: the connection is reset.
     pub pong_wait: Duration,
+    /// In which the peer takes nothing of a message that is written in pieces: the connection is
+    /// reset.
+    pub write_time: Duration,
     /// A peer that does not answer a Close for so long: the connection is reset.
     pub close_wait: Duration,
 }
@@ -52,7 +55,7 @@ impl Limits {
 
 impl Default for Limits {
     /// Messages of 1 MiB in 128 Ki frames, begun ones within 30 s and not below 500 bytes a second; a
-    /// ping after 30 s, 30 s for its answer, 5 s for a Close.
+    /// ping after 30 s, 30 s for its answer, as many for a peer that takes nothing, 5 s for a Close.
     fn default() -> Limits {
         let DecoderLimits { message_bytes_max, fragments_max } = DecoderLimits::default();
         Limits {
@@ -62,6 +65,7 @@ impl Default for Limits {
             rate_bytes_min: 500,
             ping_interval: Duration::from_secs(30),
             pong_wait: Duration::from_secs(30),
+            write_time: Duration::from_secs(30),
             close_wait: Duration::from_secs(5),
         }
     }

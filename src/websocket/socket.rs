@@ -83,6 +83,8 @@ pub(super) struct Inner {
     pub(super) compression: Option<Box<RefCell<Compression>>>,
     pub(super) state: Cell<State>,
     pub(super) alive: KeepAlive,
+    /// A message is sent piece by piece.
+    pub(super) writing: Cell<bool>,
     reading: Cell<bool>,
     /// What was read since it last waited, in messages.
     spent: Cell<u32>,
@@ -128,6 +130,7 @@ impl WebSocket {
             compression: terms.compression.map(|agreed| Box::new(RefCell::new(agreed))),
             state: Cell::new(State::Open),
             alive: KeepAlive::default(),
+            writing: Cell::new(false),
             reading: Cell::new(false),
             spent: Cell::new(0),
             failed: Cell::new(None),

@@ -115,7 +115,7 @@ impl Inner {
         true
     }
 
-    fn give_up(&self, cause: Cause) {
+    pub(super) fn give_up(&self, cause: Cause) {
         self.alive.cause.set(cause);
         self.state.set(State::Ended);
         self.reactor.metrics.websocket_silent.add(1);
