@@ -9,13 +9,15 @@
 //! - A wake is half of a call between two cores that sleep, against half of a round trip of two
 //!   threads that sleep in read(2) of an eventfd.
 //! - Messages go to a service that counts them. At most [`IN_FLIGHT`] are on their way: the service
-//!   gives credit back. The channels hold as many, both ends spin, and nothing handles what comes.
+//!   gives credit back. The channels hold as many, and both ends spin. Nothing handles what comes
+//!   over them, but in one row, where the far end finds who takes it and calls him.
 //! - A payload is copied to the heap, or lent: the block goes along and comes home. It is not read
 //!   there: its bytes cross the cores either way.
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
-use std::hint::spin_loop;
+use std::hint::{black_box, spin_loop};
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -308,6 +310,51 @@ async fn crossbeam_stream(best: &mut Batches) -> Result<()> {
     .await
 }
 
+/// As [`crossbeam_stream`], with a far end that does with a message what a core does for a service:
+/// the message names who takes it, a table finds him, he keeps a state, and his panic goes no further.
+async fn handled_stream(best: &mut Batches) -> Result<()> {
+    let (sender, receiver) = crossbeam::channel::bounded(IN_FLIGHT as usize);
+    let far = move || {
+        let mut takers: Vec<Box<dyn FnMut(Work)>> = (0..16).map(|_| taker()).collect();
+        for _ in 0..MESSAGES {
+            let (to, work): (usize, Work) = loop {
+                match receiver.try_recv() {
+                    Ok(message) => break message,
+                    Err(_) => spin_loop(),
+                }
+            };
+            let taken = catch_unwind(AssertUnwindSafe(|| takers[to](work)));
+            taken.expect("it takes numbers");
+        }
+    };
+    beside(far, || {
+        let start = Instant::now();
+        for n in 0..MESSAGES {
+            while sender.try_send((black_box(7), Work::Number(n))).is_err() {
+                spin_loop();
+            }
+        }
+        best.take(start, MESSAGES);
+    })
+    .await
+}
+
+/// What [`Sink`] does, as a closure.
+fn taker() -> Box<dyn FnMut(Work)> {
+    let (mut count, mut sum) = (0_u64, 0_u64);
+    Box::new(move |work| {
+        match work {
+            Work::From(_) => return,
+            Work::Number(n) => sum += n,
+            Work::Payload(bytes) => sum += bytes.len() as u64,
+        }
+        count += 1;
+        if count.is_multiple_of(CREDIT) {
+            black_box(sum);
+        }
+    })
+}
+
 /// As threads use it that have something else to do: both ends wait.
 async fn waiting_stream(best: &mut Batches) -> Result<()> {
     let (sender, receiver) = crossbeam::channel::bounded(IN_FLIGHT as usize);
@@ -351,17 +398,19 @@ async fn spinning() -> Result<()> {
     report("call, both cores spin", &call, "round trip of bare rings", &bare);
 
     let sink = service::spawn_on(1, Sink::default).await?;
-    let [mut ours, mut bare, mut channel, mut waiting, mut tokio] =
-        [const { Batches(Vec::new()) }; 5];
+    let [mut ours, mut bare, mut channel, mut handled, mut waiting, mut tokio] =
+        [const { Batches(Vec::new()) }; 6];
     for _ in 0..ROUNDS {
         stream(sink, MESSAGES, Work::Number, &mut ours).await?;
         bare_stream(&mut bare).await?;
         crossbeam_stream(&mut channel).await?;
+        handled_stream(&mut handled).await?;
         waiting_stream(&mut waiting).await?;
         tokio_stream(&mut tokio).await?;
     }
     report("message, sent and handled", &ours, "bare ring", &bare);
     report("", &ours, "crossbeam-channel, spinning", &channel);
+    report("", &ours, "the same, dispatched and handled", &handled);
     report("", &ours, "crossbeam-channel, send and recv", &waiting);
     report("", &ours, "tokio::sync::mpsc, bounded", &tokio);
     println!("{:<30} {:>7.1} M messages/s", "", 1e3 / ours.best());

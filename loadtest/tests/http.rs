@@ -45,6 +45,15 @@ fn errors(wrong: &'static str) -> Value {
 }
 
 #[test]
+fn the_bare_ring_answers_each_head_in_order() {
+    for shape in [&["--in-flight", "1"][..], &["-r", "max", "--in-flight", "100"]] {
+        let (status, json) = load(&[shape, &["--server", "raw-http"]].concat());
+        assert_eq!(status, Some(0), "{shape:?}: {json:#}");
+        assert_eq!(json["errors"]["total"], 0, "{json:#}");
+    }
+}
+
+#[test]
 fn its_own_server_is_driven_open_and_closed() {
     let shapes: [&[&str]; 5] = [
         &[],

@@ -419,7 +419,7 @@ knobs! {
     /// bytes each; there is one for each ordered pair of cores.
     fabric_slots(u32) -> u32 {
         Power: "slots" ["2" to "65536"],
-        default: "256",
+        default: "512",
         when: "Raise where cores send each other bursts and memory is at hand.",
     }
     /// Messages for one other core that wait because its ring is full; beyond it senders hear that

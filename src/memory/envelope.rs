@@ -1,8 +1,8 @@
 //! Values whose type is forgotten, without an allocation: messages for the fabric's rings, and
-//! replies for a table of calls.
+//! replies for a table of calls; and values that are found again by a label of their type.
 //!
 //! ```text
-//!   Envelope<C>, one cache line                  Erased
+//!   Envelope<C>, one cache line                  Shelf
 //!   ┌───────────────────────────┬──────┐         ┌────────────────────┬──────┐
 //!   │ 56 bytes: a letter        │ run  │         │ 40 bytes: a value  │ kind │
 //!   └───────────────────────────┴──────┘         └────────────────────┴──────┘
@@ -15,6 +15,9 @@
 use std::any::TypeId;
 use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit};
+use std::ptr;
+
+use super::queue::Consumer;
 
 /// A letter of at most this size needs no box, whatever its alignment.
 const LETTER_BYTES: usize = 56;
@@ -22,7 +25,7 @@ const LETTER_BYTES: usize = 56;
 const VALUE_BYTES: usize = 40;
 
 const _: () = assert!(size_of::<Envelope<()>>() == 64 && align_of::<Envelope<()>>() == 64);
-const _: () = assert!(size_of::<Erased>() == 48);
+const _: () = assert!(size_of::<Shelf>() == 48);
 
 /// What an envelope holds: a message that knows what to do where it arrives.
 pub(crate) trait Letter<C: ?Sized>: 'static {
@@ -66,6 +69,15 @@ impl<C: ?Sized> Envelope<C> {
     }
 }
 
+/// Opens the oldest letter of a ring where it lies. Whether there was one. A panic of it is the
+/// caller's to catch; the letter is gone all the same.
+#[inline]
+pub(crate) fn open_next<C: ?Sized>(ring: &Consumer<Envelope<C>>, context: &C) -> bool {
+    // SAFETY: `new` has set `run` for the type of the letter. It takes it out once, before it opens
+    // it, and the envelope is not dropped: `pop_in_place` leaves that to this closure.
+    unsafe { ring.pop_in_place(|envelope| (envelope.run)(&envelope.letter, Some(context))) }
+}
+
 impl<C: ?Sized> Drop for Envelope<C> {
     fn drop(&mut self) {
         // SAFETY: `new` has set `run` for the type of the letter, and the envelope is not opened,
@@ -75,7 +87,7 @@ impl<C: ?Sized> Drop for Envelope<C> {
 }
 
 /// # Safety
-/// `space` holds an `L`, and is not used after.
+/// `space` holds an `L`, which is not read after.
 unsafe fn run<C: ?Sized, L: Letter<C>>(space: &Space<LETTER_BYTES>, context: Option<&C>) {
     match context {
         // SAFETY: as the caller promises.
@@ -85,11 +97,13 @@ unsafe fn run<C: ?Sized, L: Letter<C>>(space: &Space<LETTER_BYTES>, context: Opt
     }
 }
 
-/// A value whose type is asked for when it is taken out. Stays on its core.
+/// A place for one value, whose type is asked for when it is taken out. The value is written where it
+/// lies and read from there: it is moved no more than that. Stays on its core.
 #[repr(C)]
-pub(crate) struct Erased {
+pub(crate) struct Shelf {
     value: Space<VALUE_BYTES>,
-    kind: &'static Kind,
+    /// Of the value that is here, if there is one.
+    kind: Option<&'static Kind>,
 }
 
 /// What is left of a value's type.
@@ -98,7 +112,22 @@ struct Kind {
     discard: unsafe fn(&Space<VALUE_BYTES>),
 }
 
-impl Erased {
+impl Kind {
+    const fn of<T: 'static>() -> &'static Kind {
+        const { &Kind { id: TypeId::of::<T>, discard: Space::discard::<T> } }
+    }
+
+    /// Whether it is that of a `T`.
+    #[inline]
+    fn is<T: 'static>(&'static self) -> bool {
+        // At one address is one `id`, so that the call is spared.
+        ptr::eq(self, Kind::of::<T>()) || (self.id)() == TypeId::of::<T>()
+    }
+}
+
+impl Shelf {
+    pub(crate) const EMPTY: Shelf = Shelf { value: Space::EMPTY, kind: None };
+
     /// Whether values of this type are kept without an allocation.
     #[cfg(test)]
     pub(crate) const fn fits<T>() -> bool {
@@ -106,32 +135,72 @@ impl Erased {
     }
 
     /// Keeps a value; in a box if it does not fit.
+    ///
+    /// # Panics
+    /// When there is one already.
     #[inline]
-    pub(crate) fn new<T: 'static>(value: T) -> Erased {
-        let kind = const { &Kind { id: TypeId::of::<T>, discard: Space::discard::<T> } };
-        Erased { value: Space::new(value), kind }
+    pub(crate) fn put<T: 'static>(&mut self, value: T) {
+        assert!(self.kind.is_none(), "a value that is here is taken first");
+        self.value.put(value);
+        self.kind = Some(Kind::of::<T>());
     }
 
-    /// The value.
-    ///
-    /// # Errors
-    /// It is not a `T`: it comes back as it was.
+    /// The value, if there is one of this type; else it stays.
     #[inline]
-    pub(crate) fn take<T: 'static>(self) -> Result<T, Erased> {
-        if (self.kind.id)() != TypeId::of::<T>() {
-            return Err(self);
-        }
-        let erased = ManuallyDrop::new(self);
-        // SAFETY: the type is the one that `new` was called with, and `drop` will not run, so the
-        // value is taken out once.
-        Ok(unsafe { erased.value.take() })
+    pub(crate) fn take<T: 'static>(&mut self) -> Option<T> {
+        self.kind.filter(|kind| kind.is::<T>())?;
+        self.kind = None;
+        // SAFETY: `put` was called with this type, which `kind` says; nothing but `put` sets it,
+        // and it is `None` now, so the value is taken out once.
+        Some(unsafe { self.value.take() })
     }
 }
 
-impl Drop for Erased {
+impl Default for Shelf {
+    fn default() -> Shelf {
+        Shelf::EMPTY
+    }
+}
+
+impl Drop for Shelf {
     fn drop(&mut self) {
-        // SAFETY: `new` has set `kind` for the type of the value, and it was not taken.
-        unsafe { (self.kind.discard)(&self.value) };
+        if let Some(kind) = self.kind.take() {
+            // SAFETY: `put` has set `kind` for the type of the value, and it was not taken.
+            unsafe { (kind.discard)(&self.value) };
+        }
+    }
+}
+
+/// A value beside a label of its type, so that it is found again behind a trait object without a call
+/// of one of its methods: `dyn Any` asks the vtable.
+pub(crate) struct Labelled<T: ?Sized> {
+    /// Invariant: the type of `value` when it was made. Unsizing leaves both as they are.
+    id: TypeId,
+    value: T,
+}
+
+impl<T: 'static> Labelled<T> {
+    pub(crate) fn new(value: T) -> Labelled<T> {
+        Labelled { id: TypeId::of::<T>(), value }
+    }
+}
+
+impl<T: ?Sized> Labelled<T> {
+    pub(crate) fn value(&self) -> &T {
+        &self.value
+    }
+
+    /// The value, if it is a `U`.
+    #[inline]
+    pub(crate) fn downcast_ref<U: 'static>(&self) -> Option<&U> {
+        if self.id != TypeId::of::<U>() {
+            return None;
+        }
+        // SAFETY: `new` made this as a `Labelled<U>`, which `id` says: nothing else sets it, and it
+        // cannot be moved out of from behind a `T` that is unsized. So this is one, whatever `T` it is
+        // seen as meanwhile, borrowed for as long as `self` is.
+        let this = unsafe { &*ptr::from_ref(self).cast::<Labelled<U>>() };
+        Some(&this.value)
     }
 }
 
@@ -148,31 +217,39 @@ impl<const BYTES: usize> Space<BYTES> {
         size_of::<T>() <= BYTES
     }
 
+    const EMPTY: Space<BYTES> =
+        Space { bytes: [MaybeUninit::uninit(); BYTES], not_send: PhantomData };
+
     #[inline]
     fn new<T>(value: T) -> Space<BYTES> {
-        if Self::fits::<T>() { Space::holding(value) } else { Space::holding(Box::new(value)) }
+        let mut space = Space::EMPTY;
+        space.put(value);
+        space
     }
 
     #[inline]
-    fn holding<V>(value: V) -> Space<BYTES> {
+    fn put<T>(&mut self, value: T) {
+        if Self::fits::<T>() { self.hold(value) } else { self.hold(Box::new(value)) }
+    }
+
+    #[inline]
+    fn hold<V>(&mut self, value: V) {
         assert!(Self::fits::<V>(), "a box is no larger than a pointer");
-        let mut space = Space { bytes: [MaybeUninit::uninit(); BYTES], not_send: PhantomData };
         // SAFETY: the bytes are ours, and as many as the value needs (asserted above).
-        unsafe { space.bytes.as_mut_ptr().cast::<V>().write_unaligned(value) };
-        space
+        unsafe { self.bytes.as_mut_ptr().cast::<V>().write_unaligned(value) };
     }
 
     /// Moves the value out.
     ///
     /// # Safety
-    /// The space was made by `new::<T>`, and is not used after.
+    /// `put::<T>` was the last to write to the space, and its value is not read after.
     #[inline]
     unsafe fn take<T>(&self) -> T {
         if Self::fits::<T>() {
-            // SAFETY: `new` held a `T`; the caller reads it once.
+            // SAFETY: `put` held a `T`; the caller reads it once.
             unsafe { self.read::<T>() }
         } else {
-            // SAFETY: `new` held its box; the caller reads it once.
+            // SAFETY: `put` held its box; the caller reads it once.
             *unsafe { self.read::<Box<T>>() }
         }
     }
@@ -180,22 +257,22 @@ impl<const BYTES: usize> Space<BYTES> {
     /// Drops the value; a large one where it lies.
     ///
     /// # Safety
-    /// The space was made by `new::<T>`, and is not used after.
+    /// `put::<T>` was the last to write to the space, and its value is not read after.
     unsafe fn discard<T>(&self) {
         if Self::fits::<T>() {
-            // SAFETY: `new` held a `T`; the caller reads it once.
+            // SAFETY: `put` held a `T`; the caller reads it once.
             drop(unsafe { self.read::<T>() });
         } else {
-            // SAFETY: `new` held its box; the caller reads it once.
+            // SAFETY: `put` held its box; the caller reads it once.
             drop(unsafe { self.read::<Box<T>>() });
         }
     }
 
     /// # Safety
-    /// The space was made by `holding::<V>`, and is not used after.
+    /// `hold::<V>` was the last to write to the space, and its value is not read after.
     #[inline]
     unsafe fn read<V>(&self) -> V {
-        // SAFETY: `holding` wrote a `V` here, and the caller takes over its ownership.
+        // SAFETY: `hold` wrote a `V` here, and the caller takes over its ownership.
         unsafe { self.bytes.as_ptr().cast::<V>().read_unaligned() }
     }
 }

@@ -1,11 +1,10 @@
 //! What a higher floor keeps on a core, and what the reactor tells it. The reactor knows no service.
 
-use std::any::Any;
-
 use super::Reactor;
+use crate::memory::envelope::Labelled;
 
 /// The state that a higher floor keeps on each core. There is one type of it.
-pub(crate) trait Extension: Any {
+pub(crate) trait Extension: 'static {
     /// The state of this core.
     fn new(reactor: &Reactor) -> Self
     where
@@ -33,17 +32,23 @@ impl Reactor {
     /// When the core has one of another type.
     #[inline]
     pub(crate) fn extension<E: Extension>(&self) -> &E {
-        let extension = &**self.extension.get_or_init(|| Box::new(E::new(self)));
-        (extension as &dyn Any).downcast_ref().expect("a core has extensions of one type")
+        let extension = self.extension.get().unwrap_or_else(|| self.make_extension::<E>());
+        extension.downcast_ref().expect("a core has extensions of one type")
+    }
+
+    #[cold]
+    #[expect(clippy::borrowed_box, reason = "it is what the cell holds")]
+    fn make_extension<E: Extension>(&self) -> &Box<Labelled<dyn Extension>> {
+        self.extension.get_or_init(|| Box::new(Labelled::new(E::new(self))))
     }
 
     pub(super) fn extension_stands(&self) -> Stand {
-        self.extension.get().map_or_else(Stand::default, |extension| extension.stand())
+        self.extension.get().map_or_else(Stand::default, |extension| extension.value().stand())
     }
 
     pub(super) fn expire_extension(&self, place: u32) {
         if let Some(extension) = self.extension.get() {
-            extension.expire(self, place);
+            extension.value().expire(self, place);
         }
     }
 }

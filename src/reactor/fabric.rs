@@ -20,7 +20,7 @@ use super::rings::{Line, Peer};
 use super::shared::Shared;
 use super::{Reactor, guarded};
 use crate::guard::caught;
-use crate::memory::envelope::Letter;
+use crate::memory::envelope::{Letter, open_next};
 
 /// What waits on its way from one core to one other, at a moment: sent there, and not taken there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,9 @@ pub struct FabricQueue {
     pub control: usize,
 }
 
+/// So many letters are shown to the other core at once; the rest at the end of the turn.
+const SHOWN_AT_ONCE: usize = 16;
+
 /// One core's ends of all rings.
 pub(crate) struct Fabric {
     shared: Arc<Shared>,
@@ -49,8 +52,6 @@ pub(crate) struct Fabric {
     touched: RefCell<Vec<usize>>,
     /// Letters that went to an outbox in this turn.
     spilled: Cell<u64>,
-    /// Something was opened in this turn.
-    drained: Cell<bool>,
     /// An outbox is not empty, and its ring is full.
     stuck: Cell<bool>,
     /// How much an outbox for messages takes.
@@ -66,7 +67,6 @@ impl Fabric {
             touched: RefCell::new(Vec::new()),
             spilled: Cell::new(0),
             stuck: Cell::new(false),
-            drained: Cell::new(false),
             outbox_max: shared.settings.fabric_max as usize,
             shared,
         }
@@ -95,13 +95,18 @@ impl Fabric {
         let (place, peer) = self.peer(core);
         let line = &peer.lines[lane as usize];
         let envelope = Envelope::new(letter);
-        let refused = if line.spilled.get() { Err(envelope) } else { line.out.push(envelope) };
+        let refused = if line.spilled.get() { Err(envelope) } else { line.out.put(envelope) };
         if let Err(envelope) = refused {
             line.spill(envelope);
             self.spilled.set(self.spilled.get() + 1);
         }
-        if !peer.touched.replace(true) {
+        // The first of a turn is shown at once, lest an answer waits for the rest of the turn.
+        let is_first = !peer.touched.replace(true);
+        if is_first {
             self.touched.borrow_mut().push(place);
+        }
+        if is_first || line.out.hidden() >= SHOWN_AT_ONCE {
+            line.out.show();
         }
     }
 
@@ -127,7 +132,8 @@ impl Fabric {
     }
 
     /// Opens what has come: of each lane what was there when its turn came, another peer's first in
-    /// each turn. Returns how many letters.
+    /// each turn; and wakes those who sleep on the room that this makes for them. Returns how many
+    /// letters.
     pub(super) fn drain(&self, reactor: &Rc<Reactor>) -> usize {
         let first = self.first.get();
         self.first.set(if first + 1 < self.peers.len() { first + 1 } else { 0 });
@@ -138,20 +144,17 @@ impl Fabric {
             }
         }
         if drained > 0 {
-            self.drained.set(true);
             reactor.metrics.fabric_received.add(drained as u64);
-        }
-        drained
-    }
-
-    /// Ends a turn: moves on what spilled, and wakes those who sleep: on what they have got, or on
-    /// the room that was made for them.
-    pub(super) fn flush(&self, reactor: &Reactor) {
-        if self.drained.replace(false) {
+            // Before what has come is handled: meanwhile they send on.
             for peer in self.peers.iter().filter(|peer| peer.waits_for_room()) {
                 self.ring(peer.core, reactor);
             }
         }
+        drained
+    }
+
+    /// Ends a turn: moves on what spilled, and wakes those who sleep on what they have got.
+    pub(super) fn flush(&self, reactor: &Reactor) {
         if self.touched.borrow().is_empty() {
             return;
         }
@@ -178,6 +181,7 @@ impl Fabric {
         }
         let mut stuck = false;
         for line in &peer.lines {
+            line.out.show();
             stuck |= line.is_stuck();
         }
         peer.touched.set(stuck);
@@ -207,6 +211,7 @@ impl Fabric {
     /// so.
     pub(super) fn close(&self) {
         for line in self.peers.iter().flat_map(|peer| &peer.lines) {
+            line.out.show();
             let left = line.outbox.take().into_iter();
             for letter in left.chain(std::iter::from_fn(|| line.inward.pop())) {
                 caught("a message panicked while it was dropped", || drop(letter));
@@ -218,14 +223,14 @@ impl Fabric {
 /// Opens what a lane holds now. One guard is enough for many letters: it goes on behind the one that
 /// panics.
 fn drain_line(line: &Line, reactor: &Rc<Reactor>) -> usize {
-    let count = line.inward.len();
+    let count = line.inward.look();
     let mut left = count;
     while left > 0 {
         guarded(&reactor.metrics, "a letter panicked", || {
             while left > 0 {
                 left -= 1;
-                let envelope = line.inward.pop().expect("counted, and popped here only");
-                envelope.open(reactor);
+                let opened = open_next(&line.inward, reactor);
+                debug_assert!(opened, "counted, and popped here only");
             }
         });
     }

@@ -49,6 +49,7 @@ use crate::config::Settings;
 use crate::driver::Driver;
 use crate::driver::operation::{Completion, Descriptor, Event, Operation};
 use crate::driver::token::Token;
+use crate::memory::envelope::Labelled;
 use crate::memory::pool::Pool;
 use crate::memory::shared::take_panics;
 use crate::memory::slots::{Key, Slots};
@@ -138,7 +139,7 @@ pub(crate) struct Reactor {
     inbox: Arc<Inbox>,
     pub(crate) fabric: Fabric,
     /// What a higher floor keeps on this core.
-    extension: OnceCell<Box<dyn Extension>>,
+    extension: OnceCell<Box<Labelled<dyn Extension>>>,
     /// What other threads see of this core; the same as in `shared`, found by one step.
     progress: Shown,
     kinds: Cache,

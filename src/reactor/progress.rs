@@ -114,6 +114,12 @@ impl Reactor {
     pub(crate) fn runs_for(&self, id: u64) {
         self.progress.id.store(id, Ordering::Relaxed);
     }
+
+    /// Whom [`Reactor::runs_for`] has named in this poll of a task; 0 when it has named nobody.
+    #[inline]
+    pub(crate) fn runs_now(&self) -> u64 {
+        self.progress.id.load(Ordering::Relaxed)
+    }
 }
 
 #[cfg(test)]

@@ -94,6 +94,7 @@ impl Line {
     /// Keeps what the ring has no room for.
     #[cold]
     pub(super) fn spill(&self, envelope: Envelope) {
+        self.out.show();
         self.outbox.borrow_mut().push_back(envelope);
         self.spilled.set(true);
     }
@@ -117,11 +118,12 @@ impl Line {
         while self.spilled.get() {
             let mut outbox = self.outbox.borrow_mut();
             while let Some(envelope) = outbox.pop_front() {
-                if let Err(envelope) = self.out.push(envelope) {
+                if let Err(envelope) = self.out.put(envelope) {
                     outbox.push_front(envelope);
                     break;
                 }
             }
+            self.out.show();
             self.spilled.set(!outbox.is_empty());
             if self.spilled.get() && !self.out.wait_for_room() {
                 return true;

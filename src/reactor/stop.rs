@@ -65,7 +65,7 @@ impl Reactor {
         if self.shared.draining.load(Ordering::Acquire) > 0 {
             return false;
         }
-        self.extension.get().is_none_or(|extension| extension.wind_down())
+        self.extension.get().is_none_or(|extension| extension.value().wind_down())
     }
 
     /// This core's connections are gone; the last core to say so wakes the others.

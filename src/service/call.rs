@@ -76,12 +76,18 @@ impl<T, F> Call<T, F> {
         self
     }
 
+    #[inline]
     fn forget(&mut self) {
         if let State::Waiting(reactor, key) = &self.state {
-            Services::of(reactor).calls.forget(reactor, *key);
+            forget(reactor, *key);
             self.state = State::Over;
         }
     }
+}
+
+#[cold]
+fn forget(reactor: &Reactor, key: CallKey) {
+    Services::of(reactor).calls.forget(reactor, key);
 }
 
 // Nothing in it is pinned: the closure is moved out before it is called.
@@ -95,11 +101,10 @@ where
     /// Sends the request.
     fn begin(&mut self, ask: F, cx: &Context<'_>) -> Result<(), CallError> {
         let reactor = Reactor::current();
-        let services = Services::of(&reactor);
-        if self.to.is_some() && services.current() == self.to {
+        if self.to.is_some_and(|to| to.bits() == reactor.runs_now()) {
             return Err(CallError::Itself);
         }
-        let key = services.calls.begin(&reactor, cx.waker(), self.timeout);
+        let key = Services::of(&reactor).calls.begin(&reactor, cx.waker(), self.timeout);
         let reply = Reply::new(reactor.shared.engine, reactor.index, key);
         // Before it is sent: dropping the call forgets it, should `ask` panic.
         self.state = State::Waiting(reactor, key);
@@ -122,26 +127,22 @@ where
     type Output = Result<T, CallError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, CallError>> {
-        match std::mem::replace(&mut self.state, State::Over) {
-            State::New(ask) => match self.begin(ask, cx) {
-                Ok(()) => Poll::Pending,
-                Err(error) => {
-                    self.forget();
-                    Poll::Ready(Err(error))
-                }
-            },
-            State::Waiting(reactor, key) => {
-                let outcome = Services::of(&reactor).calls.poll(&reactor, key, cx.waker());
-                let Some(outcome) = outcome else {
-                    self.state = State::Waiting(reactor, key);
-                    return Poll::Pending;
-                };
-                Poll::Ready(outcome.map(|value| {
-                    let value = value.take().ok();
-                    value.expect("a reply of this type was given for this call")
-                }))
+        if let State::Waiting(reactor, key) = &self.state {
+            let polled = Services::of(reactor).calls.poll(reactor, *key, cx.waker());
+            if polled.is_ready() {
+                self.state = State::Over;
             }
-            State::Over => panic!("a call is polled no more when it is over"),
+            return polled;
+        }
+        let State::New(ask) = std::mem::replace(&mut self.state, State::Over) else {
+            panic!("a call is polled no more when it is over")
+        };
+        match self.begin(ask, cx) {
+            Ok(()) => Poll::Pending,
+            Err(error) => {
+                self.forget();
+                Poll::Ready(Err(error))
+            }
         }
     }
 }

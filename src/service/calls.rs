@@ -1,10 +1,12 @@
 //! Calls that were sent from this core and wait for their answer.
 //!
 //! ```text
-//!   caller: Call ──begin──▶ Waiting ──answer──▶ Over ──take──▶ gone
-//!                              │ alarm: TimedOut  ▲
-//!                              └──────────────────┘      dropped Call: gone at any time
+//!   caller: Call ──begin──▶ Waiting ──answer──▶ Answered ──poll──▶ Vacant
+//!                              │                                    ▲
+//!                              └─ fail, alarm ──▶ Failed ──poll─────┘   dropped Call: at any time
 //! ```
+//! The value of an answer is written into its place, and read from there by who called.
+//!
 //! An answer names its place and a sequence that is never given twice, so that one which comes late
 //! misses.
 //!
@@ -14,20 +16,17 @@
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use super::error::CallError;
 use crate::clock::Now;
-use crate::memory::envelope::Erased;
+use crate::memory::envelope::Shelf;
 use crate::memory::wheel::TimerKey;
 use crate::reactor::{Alarm, Reactor, Waiter, guarded};
 
 /// Bits of a sequence in the 64 of a promise: engine and core take 16.
 pub(super) const SEQUENCE_BITS: u32 = 48;
-
-/// What a call has come to.
-type Outcome = Result<Erased, CallError>;
 
 /// The calls of one core.
 #[derive(Default)]
@@ -46,6 +45,8 @@ struct Place {
     deadline: Now,
     alarm: Option<Armed>,
     state: State,
+    /// Holds a value exactly while the call is answered.
+    value: Shelf,
 }
 
 /// An alarm of a place, and when it sounds.
@@ -57,7 +58,8 @@ struct Armed {
 enum State {
     Vacant,
     Waiting(Waiter),
-    Over(Outcome),
+    Answered,
+    Failed(CallError),
 }
 
 /// Sequences of the cores of a process begin this far from each other, so that a reply of an engine
@@ -87,35 +89,54 @@ impl Places {
         self.places.get_mut(key.place as usize).filter(|at| at.sequence == key.sequence)
     }
 
+    /// The call of `key`, if it still waits.
+    #[inline]
+    fn waiting(&mut self, key: CallKey) -> Option<&mut Place> {
+        self.at(key).filter(|at| matches!(at.state, State::Waiting(_)))
+    }
+
+    #[inline]
     fn enter(&mut self, deadline: Now, waiter: Waiter) -> CallKey {
-        self.sequence = self.sequence % ((1 << SEQUENCE_BITS) - 1) + 1;
-        let (sequence, state) = (self.sequence, State::Waiting(waiter));
-        let place = self.vacant.pop().unwrap_or_else(|| {
-            let place = u32::try_from(self.places.len()).expect("calls are fewer than bytes");
-            self.places.push(Place { sequence, deadline, alarm: None, state: State::Vacant });
-            place
-        });
+        const SEQUENCE_LAST: u64 = (1 << SEQUENCE_BITS) - 1;
+        self.sequence = if self.sequence < SEQUENCE_LAST { self.sequence + 1 } else { 1 };
+        let sequence = self.sequence;
+        let place = self.vacant.pop().unwrap_or_else(|| self.add());
         let at = &mut self.places[place as usize];
-        (at.sequence, at.deadline, at.state) = (sequence, deadline, state);
+        (at.sequence, at.deadline, at.state) = (sequence, deadline, State::Waiting(waiter));
         CallKey { place, sequence }
     }
 
-    /// Ends a call.
-    fn leave(&mut self, key: CallKey) -> Option<State> {
-        let state = std::mem::replace(&mut self.at(key)?.state, State::Vacant);
+    #[cold]
+    fn add(&mut self) -> u32 {
+        let place = u32::try_from(self.places.len()).expect("calls are fewer than bytes");
+        let (state, value) = (State::Vacant, Shelf::EMPTY);
+        self.places.push(Place { sequence: 0, deadline: Now::START, alarm: None, state, value });
+        place
+    }
+
+    /// Ends a call. Returns what is left of it, to be dropped outside of the borrow.
+    fn leave(&mut self, key: CallKey) -> Option<(State, Shelf)> {
+        let at = self.at(key)?;
+        let state = std::mem::replace(&mut at.state, State::Vacant);
+        let value = std::mem::take(&mut at.value);
         if !matches!(state, State::Vacant) {
             self.vacant.push(key.place);
         }
-        Some(state)
+        Some((state, value))
     }
 
     /// Sees to it that the alarm of a place does not sound later than its call ends.
     #[inline]
     fn arm(&mut self, reactor: &Reactor, place: u32) {
-        let at = &mut self.places[place as usize];
-        if at.alarm.as_ref().is_some_and(|alarm| alarm.at <= at.deadline) {
-            return;
+        let at = &self.places[place as usize];
+        if at.alarm.as_ref().is_none_or(|alarm| alarm.at > at.deadline) {
+            self.set_alarm(reactor, place);
         }
+    }
+
+    #[cold]
+    fn set_alarm(&mut self, reactor: &Reactor, place: u32) {
+        let at = &mut self.places[place as usize];
         if let Some(late) = at.alarm.take() {
             reactor.cancel_timer(late.timer);
         }
@@ -127,6 +148,7 @@ impl Places {
 
 impl Calls {
     /// Enters a call that waits at most `timeout`.
+    #[inline]
     pub(super) fn begin(&self, reactor: &Reactor, waker: &Waker, timeout: Duration) -> CallKey {
         let waiter = reactor.waiter(waker);
         let mut places = self.0.borrow_mut();
@@ -136,24 +158,45 @@ impl Calls {
     }
 
     /// The outcome of a call, which is over then; else `waker` is woken when there is one.
-    pub(super) fn poll(&self, reactor: &Reactor, key: CallKey, waker: &Waker) -> Option<Outcome> {
+    ///
+    /// # Panics
+    /// When the answer is no `T`.
+    #[inline]
+    pub(super) fn poll<T: 'static>(
+        &self,
+        reactor: &Reactor,
+        key: CallKey,
+        waker: &Waker,
+    ) -> Poll<Result<T, CallError>> {
         let mut places = self.0.borrow_mut();
         let at = places.at(key).expect("a call is over when it was taken");
-        if let State::Waiting(waiter) = &at.state {
-            if waiter.will_wake(reactor, waker) {
-                return None;
+        let outcome = match at.state {
+            State::Answered => Ok(at.value.take().expect("a reply of this type was given")),
+            State::Failed(error) => Err(error),
+            State::Waiting(_) => {
+                drop(places);
+                self.wait_by(reactor, key, waker);
+                return Poll::Pending;
             }
-            drop(places);
-            let waiter = State::Waiting(reactor.waiter(waker));
-            let before =
-                self.0.borrow_mut().at(key).map(|at| std::mem::replace(&mut at.state, waiter));
-            drop(before); // outside of the borrow
-            return None;
+            State::Vacant => unreachable!("a call is over when it was taken"),
+        };
+        at.state = State::Vacant;
+        places.vacant.push(key.place);
+        Poll::Ready(outcome)
+    }
+
+    /// Sees to it that a call that waits wakes `waker`.
+    fn wait_by(&self, reactor: &Reactor, key: CallKey, waker: &Waker) {
+        let knows = |at: &mut Place| match &at.state {
+            State::Waiting(waiter) => waiter.will_wake(reactor, waker),
+            _ => true,
+        };
+        if self.0.borrow_mut().at(key).is_none_or(knows) {
+            return;
         }
-        match places.leave(key) {
-            Some(State::Over(outcome)) => Some(outcome),
-            _ => unreachable!("a call is over when it was taken"),
-        }
+        let waiter = State::Waiting(reactor.waiter(waker));
+        let before = self.0.borrow_mut().at(key).map(|at| std::mem::replace(&mut at.state, waiter));
+        drop(before); // outside of the borrow
     }
 
     /// Forgets a call; its answer will be late.
@@ -164,30 +207,37 @@ impl Calls {
 
     /// Whether somebody still waits for this answer.
     pub(super) fn is_wanted(&self, key: CallKey) -> bool {
-        let mut places = self.0.borrow_mut();
-        places.at(key).is_some_and(|at| matches!(at.state, State::Waiting(_)))
+        self.0.borrow_mut().waiting(key).is_some()
     }
 
-    /// An outcome has come.
+    /// An answer has come.
     ///
     /// # Errors
-    /// The outcome, when nobody waits for it any more.
+    /// The answer, when nobody waits for it any more.
     #[inline]
-    pub(super) fn answer(
+    pub(super) fn answer<T: 'static>(
         &self,
         reactor: &Reactor,
         key: CallKey,
-        outcome: Outcome,
-    ) -> Result<(), Outcome> {
+        value: T,
+    ) -> Result<(), T> {
         let mut places = self.0.borrow_mut();
-        let at = places.at(key).filter(|at| matches!(at.state, State::Waiting(_)));
-        let Some(at) = at else { return Err(outcome) };
-        let State::Waiting(waiter) = std::mem::replace(&mut at.state, State::Over(outcome)) else {
-            unreachable!("looked at above")
-        };
+        let Some(at) = places.waiting(key) else { return Err(value) };
+        at.value.put(value);
+        let waited = std::mem::replace(&mut at.state, State::Answered);
         drop(places);
-        waiter.wake(reactor); // it may be a waker of the user's
+        wake(reactor, waited);
         Ok(())
+    }
+
+    /// There will be no answer. Nothing happens when nobody waits for it any more.
+    #[cold]
+    pub(super) fn fail(&self, reactor: &Reactor, key: CallKey, why: CallError) {
+        let mut places = self.0.borrow_mut();
+        let Some(at) = places.waiting(key) else { return };
+        let waited = std::mem::replace(&mut at.state, State::Failed(why));
+        drop(places);
+        wake(reactor, waited);
     }
 
     /// The alarm of a place sounds.
@@ -203,13 +253,20 @@ impl Calls {
         }
         let key = CallKey { place, sequence: at.sequence };
         drop(places);
-        let told = self.answer(reactor, key, Err(CallError::TimedOut));
-        debug_assert!(told.is_ok(), "somebody waits");
+        self.fail(reactor, key, CallError::TimedOut);
     }
 
     /// Calls that wait, or whose outcome was not taken yet.
     pub(super) fn len(&self) -> usize {
         let calls = self.0.borrow();
         calls.places.len() - calls.vacant.len()
+    }
+}
+
+/// Wakes who waited. It may be by a waker of the user's, so no borrow is held.
+#[inline]
+fn wake(reactor: &Reactor, waited: State) {
+    if let State::Waiting(waiter) = waited {
+        waiter.wake(reactor);
     }
 }

@@ -47,7 +47,7 @@ impl<S: Service> Context<S> {
 
     #[inline]
     pub(super) fn is_stopping(&self) -> bool {
-        self.port.stopping.get() && !self.port.is_closed()
+        self.port.is_stopping()
     }
 
     /// The time at the beginning of this turn.
@@ -83,7 +83,7 @@ impl<S: Service> Context<S> {
 
     /// Ends this service after the handler that runs now. [`Service::stopped`] is its last call.
     pub fn stop(&self) {
-        self.port.stopping.set(true);
+        self.port.stop();
     }
 
     /// Has [`Service::down`] called once `service` ends, however it does; at once if it has ended

@@ -1,5 +1,6 @@
 //! The life of a service: one task that takes its events one at a time, and an end that is told.
 
+use std::any::Any;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
@@ -130,16 +131,8 @@ fn live<S: Service>(mut life: Life<S>) -> impl Future<Output = ()> {
             // note of who runs hold for all that a poll handles.
             poll_fn(move |task| {
                 port.reactor().runs_for(port.id.bits());
-                let services = Services::of(port.reactor());
-                let before = services.set_current(Some(port.id));
                 let polled = catch_unwind(AssertUnwindSafe(|| serving.as_mut().poll(task)));
-                services.set_current(before);
-                polled.unwrap_or_else(|panic| {
-                    port.reactor().metrics.panics.add(1);
-                    let reason = Reason::Panicked(message(&*panic).into());
-                    discard(panic);
-                    Poll::Ready(reason)
-                })
+                polled.unwrap_or_else(|panic| Poll::Ready(panicked(port.reactor(), panic)))
             })
             .await
         };
@@ -159,12 +152,8 @@ fn serve<S: Service>(service: &mut S, cx: &Context<S>) -> impl Future<Output = R
             // Each thing is moved on before anything waits, so that the task holds it once: in its
             // handler. What is rare is boxed, and takes no room before.
             loop {
-                if cx.is_stopping() {
-                    break;
-                }
-                let next =
-                    poll_fn(|task| cx.port().poll_next(|| S::OWNS && service.poll_own(task)));
-                let Some(message) = next.await else { break };
+                let next = poll_fn(|task| cx.port().poll_next(S::OWNS, || service.poll_own(task)));
+                let Some(message) = cx.port().take_message(next.await) else { break };
                 if let Err(error) = service.handle(message, cx).await {
                     return failed(error);
                 }
@@ -240,6 +229,14 @@ async fn hear_client<S: Service>(service: &mut S, client: &Client, cx: &Context<
     }
     client.session().settle();
     Ok(())
+}
+
+#[cold]
+fn panicked(reactor: &Reactor, panic: Box<dyn Any + Send>) -> Reason {
+    reactor.metrics.panics.add(1);
+    let reason = Reason::Panicked(message(&*panic).into());
+    discard(panic);
+    reason
 }
 
 #[cold]

@@ -3,7 +3,7 @@
 //! No lock, no atomic, no system call: a push is a queue of this core and a mark that the service's
 //! task is ready.
 
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
@@ -53,32 +53,27 @@ impl<M> Mailbox<M> {
     ///
     /// # Errors
     /// The message, when the mailbox is full or its service has ended.
-    #[inline]
+    #[inline(always)] // as who calls it
     pub(crate) fn push(&self, message: M) -> Result<u32, Undelivered<M>> {
         if self.closed.get() {
             return Err(Undelivered::Dead(message));
         }
-        let messages = self.messages.borrow_mut();
-        if messages.len() >= self.reactor.settings.mailbox_max as usize {
+        let mut messages = self.messages.borrow_mut();
+        let before = messages.len();
+        if before >= self.reactor.settings.mailbox_max as usize {
             return Err(Undelivered::Full(message));
         }
-        Ok(self.add(messages, message))
-    }
-
-    #[inline]
-    fn add(&self, mut messages: RefMut<'_, VecDeque<M>>, message: M) -> u32 {
         if messages.capacity() == 0 {
             // Most mailboxes hold a message or two; the default would be four.
             messages.reserve_exact(ROOM_FIRST);
         }
         messages.push_back(message);
-        let len = messages.len();
         drop(messages);
         // A task that has messages left is ready already, or busy with one.
-        if len == 1 {
+        if before == 0 {
             self.schedule();
         }
-        len as u32
+        Ok(before as u32 + 1)
     }
 
     /// Has the task polled in this turn.
@@ -103,6 +98,12 @@ impl<M> Mailbox<M> {
     #[inline]
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.get()
+    }
+
+    /// Whether no message waits.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.messages.borrow().is_empty()
     }
 
     /// The next message, if there is one.

@@ -2,11 +2,11 @@
 //! timers and forked tasks.
 
 mod faces;
+mod next;
 
 use std::cell::Cell;
 use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
-use std::task::Poll;
 
 use slab::Slab;
 
@@ -17,7 +17,7 @@ use super::mailbox::{Mailbox, Undelivered};
 use super::reason::{Down, Reason};
 use super::signal::Signal;
 use super::table::{AtEnd, Services};
-use crate::client::{Client, ClientId, Disconnect};
+use crate::client::{ClientId, Disconnect};
 use crate::memory::slots::Key;
 use crate::memory::wheel::TimerKey;
 use crate::reactor::{Reactor, guarded};
@@ -25,9 +25,12 @@ use crate::reactor::{Reactor, guarded};
 /// A mailbox of 2 to this power is warned of; at twice as many again, and so on.
 const OVERLOAD_FIRST: u8 = 10;
 
-/// Lanes beside the mailbox that hold something: the control lane, and clients.
+/// What may come before the next message: the control lane and the clients, while they hold
+/// something, and the end, asked for by the service itself or come already.
 const CONTROL: u8 = 1;
 const CLIENTS: u8 = 2;
+const STOPPING: u8 = 4;
+const CLOSED: u8 = 8;
 
 /// What a service's type says, for a mailbox that knows only its messages.
 pub(super) struct Traits<M> {
@@ -44,7 +47,7 @@ pub(super) struct Port<M: 'static> {
     /// service is small and a borrow's count is not.
     extra: Cell<Option<Box<Extra<M>>>>,
     clients: Cell<Option<Box<Clients>>>,
-    /// Which lanes hold something beside the mailbox.
+    /// What may come before the next message, in one word for the way of one.
     lanes: Cell<u8>,
     /// The last event was a client's.
     client_was_last: Cell<bool>,
@@ -54,8 +57,6 @@ pub(super) struct Port<M: 'static> {
     /// 2 to this power messages may wait before the next warning.
     warn_at: Cell<u8>,
     supervised: Cell<bool>,
-    /// It ends after the handler that runs now.
-    pub(super) stopping: Cell<bool>,
     started: Cell<bool>,
 }
 
@@ -128,7 +129,6 @@ impl<M: 'static> Port<M> {
             own_found: Cell::new(false),
             warn_at: Cell::new(OVERLOAD_FIRST),
             supervised: Cell::new(false),
-            stopping: Cell::new(false),
             started: Cell::new(false),
         }
     }
@@ -155,6 +155,7 @@ impl<M: 'static> Port<M> {
     /// Takes nothing any more, and closes the connections of its clients: what is dropped from here
     /// on says nothing to them.
     pub(super) fn shut(&self) {
+        self.mark(CLOSED);
         self.mailbox.shut();
         if let Some(mut clients) = self.clients.take() {
             clients.take_all().iter().for_each(|session| session.close(Disconnect::Abandoned));
@@ -186,7 +187,7 @@ impl<M: 'static> Port<M> {
     }
 
     /// Puts a message in the mailbox.
-    #[inline]
+    #[inline(always)] // as who calls it
     pub(super) fn deliver(&self, message: M) -> Result<(), Undelivered<M>> {
         let len = self.mailbox.push(message)?;
         if len >> self.warn_at.get() > 0 {
@@ -258,138 +259,6 @@ impl<M: 'static> Port<M> {
         self.lanes.set(self.lanes.get() & !lane);
     }
 
-    /// The next message; only the service's own task asks. None: something else comes first. Ask
-    /// [`Port::pop_batch`], then [`Port::pop_client`], then [`Port::pop_news`].
-    ///
-    /// `own` looks for what the service waits for beside; it and messages come in turn. When it has
-    /// found something that is said by [`Port::take_own`].
-    #[inline]
-    pub(super) fn poll_next(&self, mut own: impl FnMut() -> bool) -> Poll<Option<M>> {
-        // One that was killed by its own handler goes no further.
-        if self.mailbox.is_closed() || !self.mailbox.try_spend() {
-            return Poll::Pending;
-        }
-        if self.lanes.get() != 0
-            && let Some(event) = self.pop_lanes()
-        {
-            return Poll::Ready(event);
-        }
-        let mut find_own = || {
-            let found = own();
-            self.own_found.set(found);
-            found
-        };
-        let owns_turn = self.own_is_next.replace(true);
-        if owns_turn && find_own() {
-            self.own_is_next.set(false);
-            return Poll::Ready(None);
-        }
-        match self.mailbox.pop() {
-            Some(message) => {
-                self.reactor().metrics.messages.add(1);
-                Poll::Ready(Some(message))
-            }
-            None if !owns_turn && find_own() => Poll::Ready(None),
-            None => {
-                self.rest();
-                Poll::Pending
-            }
-        }
-    }
-
-    /// Whether [`Port::poll_next`] has found something of the service's own.
-    #[inline]
-    pub(super) fn take_own(&self) -> bool {
-        self.own_found.replace(false)
-    }
-
-    /// The next event that is no message: the control lane first, then clients and messages in
-    /// turn, so that neither starves the other.
-    fn pop_lanes(&self) -> Option<Option<M>> {
-        if self.lanes.get() & CONTROL != 0
-            && let Some(event) = self.pop_control()
-        {
-            return Some(event);
-        }
-        let is_theirs = !self.client_was_last.replace(false) || self.mailbox.len() == 0;
-        if self.lanes.get() & CLIENTS != 0 && is_theirs {
-            self.client_was_last.set(true);
-            return Some(None);
-        }
-        None
-    }
-
-    /// The client whose turn it is, if what it has are frames. The task of a service keeps a place
-    /// for that one, and not for what is rare.
-    pub(super) fn pop_batch(&self) -> Option<Client> {
-        let client = self.pop_client()?;
-        if client.session().has_batch() {
-            return Some(client);
-        }
-        self.with_clients(|clients| clients.put_back(client.session().clone()));
-        self.mark(CLIENTS);
-        self.client_was_last.set(true);
-        None
-    }
-
-    /// The client whose turn it is.
-    pub(super) fn pop_client(&self) -> Option<Client> {
-        // One that is stopping, or has news beside, sees to that first.
-        if self.stopping.get() || !self.client_was_last.get() {
-            return None;
-        }
-        loop {
-            let next = self.with_clients(|clients| {
-                let next = clients.pop();
-                if !clients.is_ready() {
-                    self.unmark(CLIENTS);
-                }
-                next
-            })?;
-            // It was handed on while it waited.
-            if next.is_of(self.id.bits()) {
-                return Some(Client::new(next));
-            }
-        }
-    }
-
-    fn pop_control(&self) -> Option<Option<M>> {
-        loop {
-            let Some(event) = self.with_extra(|extra| extra.control.pop_front()) else {
-                self.unmark(CONTROL);
-                return None;
-            };
-            match event {
-                Control::Message(message) => return Some(Some(message)),
-                Control::Tick(tick) => {
-                    if let Some(message) = tick.make() {
-                        return Some(Some(message));
-                    }
-                }
-                // The watch was ended while the news waited.
-                Control::Down(down) if !self.unwatch(down.service) => {}
-                news => {
-                    self.with_extra(|extra| extra.control.push_front(news));
-                    self.client_was_last.set(false);
-                    return Some(None);
-                }
-            }
-        }
-    }
-
-    /// The news that [`Port::next`] has found.
-    pub(super) fn pop_news(&self) -> Option<News> {
-        match self.with_extra(|extra| extra.control.pop_front())? {
-            Control::Down(down) => Some(News::Down(down)),
-            Control::Gone(gone) => Some(News::Gone(gone)),
-            Control::Exit(reason) => Some(News::Exit(reason)),
-            other => {
-                self.with_extra(|extra| extra.control.push_front(other));
-                None
-            }
-        }
-    }
-
     /// Forgets a watch. Whether there was one.
     pub(super) fn unwatch(&self, target: ServiceId) -> bool {
         self.with_extra(|extra| extra.watched.remove(&target))
@@ -410,6 +279,7 @@ impl<M: 'static> Port<M> {
     pub(super) fn close(&self, reason: &Reason) -> Vec<(ServiceId, Signal)> {
         let reactor = self.reactor();
         Services::of(reactor).leave(reactor, self.id);
+        self.mark(CLOSED);
         let messages = self.mailbox.close();
         let extra = self.extra.take();
         for message in messages {

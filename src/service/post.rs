@@ -82,12 +82,12 @@ impl<M: Send + 'static> Address<M> {
 }
 
 /// Puts a message in the mailbox of a service of this core.
-#[inline]
+#[inline(always)] // it is the way of each message, and moves it once more as a call
 fn deliver<M: 'static>(reactor: &Reactor, to: ServiceId, message: M) -> Result<(), Undelivered<M>> {
-    Services::of(reactor).look(to, |port| match port.and_then(|port| port.downcast_ref()) {
-        Some(port) => Port::<M>::deliver(port, message),
+    match Services::of(reactor).find::<Port<M>>(to) {
+        Some(port) => port.deliver(message),
         None => Err(Undelivered::Dead(message)),
-    })
+    }
 }
 
 /// Over the fabric. Apart, so that the way to a service of this core is short.
@@ -221,6 +221,7 @@ pub(super) fn message<L: Letter<Rc<Reactor>> + Send>(
 ///
 /// # Errors
 /// The letter, when that core has ended.
+#[inline]
 pub(super) fn control<L: Letter<Rc<Reactor>> + Send>(
     engine: u8,
     core: usize,

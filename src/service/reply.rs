@@ -8,7 +8,7 @@ use super::calls::{CallKey, SEQUENCE_BITS};
 use super::error::CallError;
 use super::post;
 use super::table::Services;
-use crate::memory::envelope::{Erased, Letter};
+use crate::memory::envelope::Letter;
 use crate::reactor::{Reactor, guarded};
 
 /// Answers one call. It may be kept, or sent on to another service, on another core too; whoever has
@@ -110,11 +110,18 @@ impl Promise {
 }
 
 impl Drop for Promise {
+    #[inline]
     fn drop(&mut self) {
         if self.name != 0 {
-            let _ =
-                post::control(self.engine(), self.core(), Failure { key: self.key(), why: why() });
+            self.break_off();
         }
+    }
+}
+
+impl Promise {
+    #[cold]
+    fn break_off(&self) {
+        let _ = post::control(self.engine(), self.core(), Failure { key: self.key(), why: why() });
     }
 }
 
@@ -127,8 +134,16 @@ struct Answer<T> {
 impl<T: Send + 'static> Letter<Rc<Reactor>> for Answer<T> {
     #[inline]
     fn open(self, reactor: &Rc<Reactor>) {
-        settle(reactor, self.key, Ok(Erased::new(self.value)));
+        if let Err(late) = Services::of(reactor).calls.answer(reactor, self.key, self.value) {
+            reactor.metrics.late_answers.add(1);
+            drop_late(reactor, late);
+        }
     }
+}
+
+#[cold]
+fn drop_late<T>(reactor: &Reactor, late: T) {
+    guarded(&reactor.metrics, "a late answer panicked while it was dropped", || drop(late));
 }
 
 /// The request was dropped.
@@ -146,15 +161,6 @@ fn why() -> CallError {
 
 impl Letter<Rc<Reactor>> for Failure {
     fn open(self, reactor: &Rc<Reactor>) {
-        settle(reactor, self.key, Err(self.why));
+        Services::of(reactor).calls.fail(reactor, self.key, self.why);
     }
-}
-
-#[inline]
-fn settle(reactor: &Reactor, key: CallKey, outcome: Result<Erased, CallError>) {
-    let Err(late) = Services::of(reactor).calls.answer(reactor, key, outcome) else { return };
-    if late.is_ok() {
-        reactor.metrics.late_answers.add(1);
-    }
-    guarded(&reactor.metrics, "a late answer panicked while it was dropped", || drop(late));
 }

@@ -1,7 +1,7 @@
 //! The services of one core, by address, and the calls that wait for an answer here.
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -50,8 +50,6 @@ pub(super) struct Services {
     pub(super) names: Registry,
     pub(super) groups: Groups,
     pub(super) guests: Guests,
-    /// Whose handler is polled now.
-    current: Cell<Option<ServiceId>>,
     /// Why the messages that are given up now were not handled.
     unhandled: Cell<Option<CallError>>,
     /// The engine stops.
@@ -71,7 +69,6 @@ impl Extension for Services {
             names: Registry::default(),
             groups: Groups::default(),
             guests: Guests::default(),
-            current: Cell::new(None),
             unhandled: Cell::new(None),
             winding_down: Cell::new(false),
             late: RefCell::new(Vec::new()),
@@ -144,11 +141,15 @@ impl Services {
         reactor.shared.loads[reactor.index].store(len, Ordering::Relaxed);
     }
 
-    /// Looks at a service of this core, without a count of it. No user's code may run in `look`.
+    /// A service of this core, if it is a `D`: without a count of it. No user's code may run
+    /// meanwhile.
     #[inline]
-    pub(super) fn look<R>(&self, id: ServiceId, look: impl FnOnce(Option<&dyn Any>) -> R) -> R {
-        let table = self.table.borrow();
-        look(table.get(id.key()).map(|door| &**door as &dyn Any))
+    pub(super) fn find<D: Door>(&self, id: ServiceId) -> Option<Ref<'_, D>> {
+        Ref::filter_map(self.table.borrow(), |table| {
+            let door: &dyn Any = &**table.get(id.key())?;
+            door.downcast_ref()
+        })
+        .ok()
     }
 
     /// The service itself; for what may run a user's code.
@@ -173,17 +174,5 @@ impl Services {
     /// Why a reply that is dropped now was not used.
     pub(super) fn reason(&self) -> CallError {
         self.unhandled.get().unwrap_or(CallError::Dropped)
-    }
-
-    /// Whose handler is polled now.
-    #[inline]
-    pub(super) fn current(&self) -> Option<ServiceId> {
-        self.current.get()
-    }
-
-    /// Names the service whose handler is polled next. Returns the one before.
-    #[inline]
-    pub(super) fn set_current(&self, current: Option<ServiceId>) -> Option<ServiceId> {
-        self.current.replace(current)
     }
 }

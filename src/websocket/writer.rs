@@ -91,7 +91,7 @@ impl Writer {
     /// [`SendError::Full`] when the piece alone would pass `SKYRING_SEND_QUEUE_BYTES_MAX`.
     pub async fn write<'a>(&mut self, piece: impl Into<Payload<'a>>) -> Result<(), SendError> {
         let piece = piece.into();
-        if piece.len() > 0 {
+        if !piece.is_empty() {
             self.send_piece(piece)?;
         }
         match self.ws.0.is_behind() {

@@ -129,7 +129,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Server::Hyper | Server::Tungstenite | Server::Fastwebsockets | Server::TokioRustls => {
             is_built_in(args.server)?;
         }
-        Server::RawUring | Server::Epoll | Server::Tokio => {}
+        Server::RawUring | Server::RawHttp | Server::Epoll | Server::Tokio => {}
     }
     let name = args.server.name();
     let read_bytes = args.read_bytes();

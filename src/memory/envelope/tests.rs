@@ -16,7 +16,7 @@ trait NotSend<A> {
 }
 impl<T> NotSend<()> for T {}
 impl<T: Send> NotSend<u8> for T {}
-const _: () = <Erased as NotSend<_>>::CHECKED;
+const _: () = <Shelf as NotSend<_>>::CHECKED;
 
 const fn is_send<T: Send>() {}
 const _: () = is_send::<Envelope<Rc<()>>>(); // the context stays, the letter goes
@@ -113,13 +113,13 @@ fn check_bytes<A: Copy + Send + PartialEq + std::fmt::Debug + 'static, const BYT
     fits: (bool, bool),
 ) {
     assert_eq!(Envelope::<()>::fits::<Aligned<A, BYTES>>(), fits.0);
-    assert_eq!(Erased::fits::<Aligned<A, BYTES>>(), fits.1);
+    assert_eq!(Shelf::fits::<Aligned<A, BYTES>>(), fits.1);
     let read = RefCell::new(Vec::new());
     Envelope::new(pattern::<A, BYTES>()).open(&read);
     let sent = pattern::<A, BYTES>();
     assert_eq!(*read.borrow(), sent.1);
-    let taken = Erased::new(sent).take::<Aligned<A, BYTES>>();
-    assert_eq!(taken.ok(), Some(sent));
+    let taken = shelf_with(sent).take::<Aligned<A, BYTES>>();
+    assert_eq!(taken, Some(sent));
 }
 
 #[test]
@@ -196,32 +196,43 @@ fn letters_cross_threads_through_a_ring() {
     assert_eq!((desk.sum.get(), drops.load(Ordering::Relaxed)), (995 * 208, 2_000));
 }
 
+fn shelf_with<T: 'static>(value: T) -> Shelf {
+    let mut shelf = Shelf::EMPTY;
+    shelf.put(value);
+    shelf
+}
+
 #[test]
 fn a_value_is_taken_by_its_own_type_only() {
-    let erased = Erased::new(7_u64);
-    let erased = erased.take::<i64>().expect_err("not an i64");
-    let erased = erased.take::<Box<u64>>().expect_err("not a box");
-    assert_eq!(erased.take::<u64>().ok(), Some(7));
-    let large = Erased::new([9_u64; 6]);
-    let large = large.take::<Box<[u64; 6]>>().expect_err("the box is not the value");
-    assert_eq!(large.take::<[u64; 6]>().ok(), Some([9; 6]));
-    assert!(Erased::new(()).take::<()>().is_ok());
+    let mut shelf = Shelf::EMPTY;
+    assert_eq!(shelf.take::<u64>(), None);
+    shelf.put(7_u64);
+    assert_eq!(shelf.take::<i64>(), None);
+    assert_eq!(shelf.take::<Box<u64>>(), None);
+    assert_eq!(shelf.take::<u64>(), Some(7));
+    assert_eq!(shelf.take::<u64>(), None, "it is taken once");
+    shelf.put([9_u64; 6]);
+    assert_eq!(shelf.take::<Box<[u64; 6]>>(), None, "the box is not the value");
+    assert_eq!(shelf.take::<[u64; 6]>(), Some([9; 6]));
+    assert_eq!(shelf_with(()).take::<()>(), Some(()));
 }
 
 #[test]
 fn a_value_is_dropped_once_taken_or_not() {
     fn check<const BYTES: usize>(fits: bool) {
         type Value<const BYTES: usize> = (Rc<()>, [u8; BYTES]);
-        assert_eq!(Erased::fits::<Value<BYTES>>(), fits);
+        assert_eq!(Shelf::fits::<Value<BYTES>>(), fits);
         let kept = Rc::new(());
-        let erased = Erased::new((kept.clone(), [1_u8; BYTES]));
+        let mut shelf = shelf_with((kept.clone(), [1_u8; BYTES]));
         assert_eq!(Rc::strong_count(&kept), 2);
-        let erased = erased.take::<Rc<()>>().expect_err("not that");
+        assert!(shelf.take::<Rc<()>>().is_none(), "it is not that");
         assert_eq!(Rc::strong_count(&kept), 2);
-        drop(erased);
+        drop(shelf);
         assert_eq!(Rc::strong_count(&kept), 1);
-        let taken = Erased::new((kept.clone(), [1_u8; BYTES])).take::<Value<BYTES>>();
-        assert_eq!((taken.is_ok(), Rc::strong_count(&kept)), (true, 2));
+        let mut shelf = shelf_with((kept.clone(), [1_u8; BYTES]));
+        let taken = shelf.take::<Value<BYTES>>();
+        drop(shelf);
+        assert_eq!((taken.is_some(), Rc::strong_count(&kept)), (true, 2));
         drop(taken);
         assert_eq!(Rc::strong_count(&kept), 1);
     }
@@ -231,14 +242,47 @@ fn a_value_is_dropped_once_taken_or_not() {
 }
 
 #[test]
+fn a_second_value_is_refused_and_the_first_stays() {
+    let kept = Rc::new(());
+    let mut shelf = shelf_with(kept.clone());
+    let refused = catch_unwind(AssertUnwindSafe(|| shelf.put(kept.clone())));
+    assert!(refused.is_err());
+    assert_eq!(Rc::strong_count(&kept), 2);
+    assert!(shelf.take::<Rc<()>>().is_some());
+    assert_eq!(Rc::strong_count(&kept), 1);
+}
+
+#[test]
 fn a_value_that_panics_when_dropped_is_gone_all_the_same() {
     fn check<const BYTES: usize>() {
         let drops = Arc::new(AtomicU32::new(0));
         let note = Note { drops: drops.clone(), fill: [0; BYTES], panics: Panics::WhenDropped };
-        let erased = Erased::new(note);
-        assert!(catch_unwind(AssertUnwindSafe(|| drop(erased))).is_err());
+        let shelf = shelf_with(note);
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(shelf))).is_err());
         assert_eq!((drops.load(Ordering::Relaxed), Arc::strong_count(&drops)), (1, 1));
     }
     check::<8>();
     check::<800>();
+}
+
+#[test]
+fn a_labelled_value_is_found_by_its_own_type_only() {
+    trait Named {
+        fn name(&self) -> &str;
+    }
+    #[derive(Debug, PartialEq)]
+    #[repr(align(64))]
+    struct Room(String);
+    impl Named for Room {
+        fn name(&self) -> &str {
+            &self.0
+        }
+    }
+    let room: Box<Labelled<dyn Named>> = Box::new(Labelled::new(Room("chess".into())));
+    assert_eq!(room.value().name(), "chess");
+    assert_eq!(room.downcast_ref(), Some(&Room("chess".into())));
+    assert!(room.downcast_ref::<String>().is_none());
+    assert!(room.downcast_ref::<Labelled<Room>>().is_none());
+    let plain = Labelled::new(7_u8);
+    assert_eq!((plain.downcast_ref(), plain.downcast_ref::<i8>()), (Some(&7_u8), None));
 }

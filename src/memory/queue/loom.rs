@@ -40,7 +40,47 @@ fn messages_arrive_once_and_in_order() {
     });
 }
 
-/// Finds: a `Ring::drop` that forgets what is left, `head` released or acquired relaxed.
+/// Finds: `pop_in_place` that gives the slot back before the value was moved out of it, the release of
+/// `show` relaxed, a `wait_for_room` that shows nothing (nobody makes room).
+#[test]
+fn messages_that_are_shown_late_and_used_in_place_arrive_once_and_in_order() {
+    let mut bounded = Builder::new();
+    bounded.preemption_bound.get_or_insert(3);
+    bounded.check(|| {
+        let (producer, consumer) = ring_from::<Message>(2, usize::MAX);
+        let sender = thread::spawn(move || {
+            for n in 0..3 {
+                let mut message = Arc::new(n);
+                while let Err(back) = producer.put(message) {
+                    message = back;
+                    if !producer.wait_for_room() {
+                        thread::park();
+                    }
+                }
+            }
+        });
+        let mut expected = 0;
+        while expected < 3 {
+            // SAFETY: the message is read out of its slot once, and dropped as any other.
+            let popped = unsafe {
+                consumer.pop_in_place(|message| {
+                    assert_eq!(*std::ptr::read(&**message), expected);
+                })
+            };
+            if popped {
+                expected += 1;
+                if consumer.drained() {
+                    sender.thread().unpark();
+                }
+            } else {
+                thread::yield_now();
+            }
+        }
+        sender.join().expect("no panic");
+    });
+}
+
+/// Finds: a `Ring::drop` that forgets what is left, a `Producer::drop` that shows nothing, `head` released or acquired relaxed.
 #[test]
 fn the_last_end_drops_what_is_left() {
     model(|| {
@@ -48,9 +88,10 @@ fn the_last_end_drops_what_is_left() {
         let message = Arc::new(0);
         let copy = message.clone();
         let sender = thread::spawn(move || {
-            for _ in 0..3 {
+            for _ in 0..2 {
                 let _ = producer.push(copy.clone());
             }
+            let _ = producer.put(copy); // shown by the drop
         });
         drop(consumer.pop());
         drop(consumer);

@@ -119,6 +119,66 @@ fn what_is_left_goes_with_the_last_end() {
 }
 
 #[test]
+fn what_was_put_in_is_seen_when_it_is_shown() {
+    let (producer, consumer) = ring_from(4, usize::MAX);
+    producer.put('a').expect("room");
+    producer.put('b').expect("room");
+    assert_eq!((producer.hidden(), producer.len()), (2, 2));
+    assert!(consumer.is_empty() && consumer.pop().is_none() && consumer.look() == 0);
+    producer.show();
+    assert_eq!((producer.hidden(), consumer.look()), (0, 2));
+    producer.put('c').expect("room");
+    producer.push('d').expect("room");
+    assert_eq!((producer.hidden(), producer.put('e')), (0, Err('e')), "a push shows all");
+    assert_eq!(std::iter::from_fn(|| consumer.pop()).collect::<String>(), "abcd");
+    producer.put('f').expect("room");
+    assert!(producer.wait_for_room(), "there is room");
+    assert_eq!(consumer.pop(), Some('f'), "who waits has shown all");
+    producer.put('g').expect("room");
+    drop(producer);
+    assert_eq!(consumer.pop(), Some('g'), "and who goes");
+}
+
+/// Uses the oldest value up as an envelope does: moves it out of its slot, then looks at it.
+fn pop_in_place<T>(consumer: &Consumer<T>, look: impl FnOnce(T)) -> bool {
+    // SAFETY: the value is read out of its slot once, and dropped as any other.
+    unsafe { consumer.pop_in_place(|value| look(std::ptr::read(&**value))) }
+}
+
+#[test]
+fn a_value_is_used_up_in_its_slot_once() {
+    let drops = Arc::new(AtomicU32::new(0));
+    let (producer, consumer) = ring_from(16, usize::MAX - 5);
+    for n in 0..16 {
+        assert!(producer.push(Counted(drops.clone(), n)).is_ok());
+    }
+    for n in 0..12 {
+        assert!(pop_in_place(&consumer, |value| {
+            assert_eq!(value.1, n);
+            assert!(!producer.has_room() || n > 0, "the slot is not given back yet");
+        }));
+        assert_eq!(drops.load(Ordering::Relaxed), n + 1);
+        assert!(producer.has_room());
+    }
+    let popped = std::panic::AssertUnwindSafe(|| {
+        pop_in_place(&consumer, |value| {
+            drop(value);
+            drop(consumer.pop());
+        })
+    });
+    assert!(std::panic::catch_unwind(popped).is_err(), "the slots go back in order");
+    let unlucky = std::panic::AssertUnwindSafe(|| pop_in_place(&consumer, drop));
+    assert!(std::panic::catch_unwind(unlucky).is_err(), "the drop of 13 panics");
+    assert_eq!((drops.load(Ordering::Relaxed), consumer.len()), (14, 2), "it goes on behind it");
+    assert!(pop_in_place(&consumer, drop));
+    drop((producer, consumer));
+    assert_eq!(drops.load(Ordering::Relaxed), 16);
+    assert_eq!(Arc::strong_count(&drops), 1, "none was leaked");
+    let (_producer, consumer) = ring::<u8>(2);
+    assert!(!pop_in_place(&consumer, |_| panic!("there is none")));
+}
+
+#[test]
 fn a_panic_in_a_drop_keeps_the_others_from_nothing() {
     let drops = Arc::new(AtomicU32::new(0));
     let (producer, consumer) = ring(4);

@@ -190,6 +190,35 @@ fn all_peers_have_their_turn_whatever_one_sends() {
 }
 
 #[test]
+fn the_first_letter_of_a_turn_is_shown_at_once_and_the_others_in_runs() {
+    let cores = cores(2);
+    let last = SHOWN_AT_ONCE;
+    control(&cores[0], 1, 0);
+    turn(&cores[1]);
+    assert_eq!(opened(1, Lane::Control), [0]);
+    (1..last).for_each(|n| control(&cores[0], 1, n));
+    turn(&cores[1]);
+    assert_eq!(opened(1, Lane::Control), [0], "one less than a run is hidden");
+    control(&cores[0], 1, last);
+    turn(&cores[1]);
+    assert_eq!(opened(1, Lane::Control), Vec::from_iter(0..=last));
+    control(&cores[0], 1, last + 1);
+    turn(&cores[0]);
+    control(&cores[0], 1, last + 2);
+    turn(&cores[1]);
+    assert_eq!(opened(1, Lane::Control), Vec::from_iter(0..=last + 2), "the turn shows the rest");
+}
+
+#[test]
+fn a_core_that_ends_shows_what_it_has_sent() {
+    let cores = cores(2);
+    (0..3).for_each(|n| control(&cores[0], 1, n));
+    cores[0].enter(|| cores[0].close_doors());
+    turn(&cores[1]);
+    assert_eq!(opened(1, Lane::Control), [0, 1, 2]);
+}
+
+#[test]
 fn a_core_that_has_ended_takes_nothing() {
     let cores = cores(2);
     assert!(try_send(&cores[0], 1, 0));
@@ -205,6 +234,7 @@ fn a_letter_that_panics_takes_no_other_with_it() {
     control(&cores[0], 1, 0);
     cores[0].fabric.send(1, Lane::Control, Bad);
     control(&cores[0], 1, 1);
+    turn(&cores[0]);
     turn(&cores[1]);
     assert_eq!(opened(1, Lane::Control), [0, 1]);
     assert_eq!(cores[1].metrics.panics.value(), 1);

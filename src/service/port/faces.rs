@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{CLIENTS, Control, Port};
+use super::{CLIENTS, CLOSED, Control, Port};
 use crate::client::Hub;
 use crate::client::session::Session;
 use crate::service::address::ServiceId;
@@ -49,6 +49,7 @@ impl<M: 'static> Door for Port<M> {
     }
 
     fn kill(&self) {
+        self.mark(CLOSED);
         self.mailbox.kill();
     }
 
