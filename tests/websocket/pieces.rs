@@ -1,6 +1,7 @@
 //! Messages that are sent piece by piece.
 
 use std::cell::{Cell, RefCell};
+use std::pin::Pin;
 use std::time::Duration;
 
 use skyring::http::Router;
@@ -11,10 +12,10 @@ use skyring::wire::websocket::OpCode;
 
 use crate::support::{Raw, router, run, serve_echo, simulate};
 
+type Serving = Pin<Box<dyn Future<Output = Result<()>>>>;
+
 /// One whose sockets are served by `serve`.
-fn served(
-    serve: fn(WebSocket) -> std::pin::Pin<Box<dyn Future<Output = Result<()>>>>,
-) -> Simulation {
+fn served(serve: fn(WebSocket) -> Serving) -> Simulation {
     let mut sim = Simulation::new(1);
     let engine = Engine::new(Config::new().cores(1)).http("127.0.0.1:80", move |_| {
         Router::new().get("/", async move |request| {
