@@ -26,27 +26,31 @@ pub(super) struct Log {
     bytes: Frame,
     started: Now,
     status: Cell<u16>,
+    /// What is wrong with its body.
+    broken: Cell<Option<RequestError>>,
 }
 
 impl Log {
     /// A request begins. The clock is read: most requests are answered in the turn they came in.
     pub(super) fn begin(reactor: &Reactor, head: Head, bytes: Frame) -> Box<Log> {
         let started = reactor.driver(|driver| driver.now());
-        Box::new(Log { head, bytes, started, status: Cell::new(0) })
+        Box::new(Log { head, bytes, started, status: Cell::new(0), broken: Cell::new(None) })
     }
 
-    /// This is what it is answered with.
-    pub(super) fn answered(&self, status: u16) {
+    /// This is what it is answered with, and what is wrong with its body, if anything is.
+    pub(super) fn answered(&self, status: u16, broken: Option<RequestError>) {
         self.status.set(status);
+        self.broken.set(broken);
     }
 
     /// It is answered, to its last byte.
     pub(super) fn write(&self, link: &Link) {
-        let Log { head, bytes, started, status } = self;
+        let Log { head, bytes, started, status, broken } = self;
         let took = link.reactor.driver(|driver| driver.now()).since(*started);
         let (method, target, status) = (head.method.of(bytes), head.target.of(bytes), status.get());
         let peer = link.stream.peer().map(tracing::field::display);
-        tracing::info!(target: "skyring::http::access", peer, method, target, status, ?took);
+        let why = broken.get().map(tracing::field::display);
+        tracing::info!(target: "skyring::http::access", peer, method, target, status, ?took, why);
     }
 }
 

@@ -80,9 +80,12 @@ impl Input {
         self.body_bytes
     }
 
-    /// Whether the body broke the protocol or a limit.
-    pub(super) fn is_broken(&self) -> bool {
-        matches!(self.body, BodyState::Broken(_))
+    /// What of the protocol, or which limit, the body has broken.
+    pub(super) fn broken(&self) -> Option<RequestError> {
+        match self.body {
+            BodyState::Broken(error) => Some(error),
+            _ => None,
+        }
     }
 
     /// The lines of the trailers, once the body has ended.

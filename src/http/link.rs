@@ -226,9 +226,9 @@ impl Link {
         self.input.borrow().body_left()
     }
 
-    /// Whether the body broke the protocol or a limit.
-    pub(super) fn is_broken(&self) -> bool {
-        self.input.borrow().is_broken()
+    /// What of the protocol, or which limit, the body has broken.
+    pub(super) fn broken(&self) -> Option<RequestError> {
+        self.input.borrow().broken()
     }
 
     /// Drops what has come of the body.

@@ -75,7 +75,7 @@ fn what_is_answered_and_what_is_refused_is_in_the_log() {
         peer.send("POST /logged HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n")
             .send("01234567890\r\n0\r\n\r\n");
         assert_eq!(peer.answer().status, 413);
-        is_told(&peer, &["method=POST;", "target=/logged;", "status=413;", "took="]);
+        is_told(&peer, &["method=POST;", "target=/logged;", "status=413;", "took=", "too long"]);
         let mut peer = Peer::of(&server);
         peer.send(
             "GET /logged/up HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n",

@@ -195,6 +195,30 @@ fn a_peer_is_not_slow_while_the_server_is_busy() {
     ends(sim, 0);
 }
 
+#[test]
+fn a_peer_is_not_slow_whose_bytes_are_there_and_nobody_polls_the_read() {
+    let mut sim = simulate(1, || {
+        Router::new().get("/", async |request| {
+            websocket::upgrade(request, &Options::new().limits(limits()), async |ws| {
+                let mut read = Box::pin(ws.read());
+                assert!((&mut read).within(SECOND).await.is_err(), "half of it");
+                sleep(HOUR).await;
+                ws.send(read.await?.ok_or("a message")?)?;
+                Ok(())
+            })
+        })
+    });
+    run(&mut sim, async {
+        let raw = Raw::open("/", "").await?;
+        raw.send(false, false, OpCode::Text, b"a");
+        sleep(Duration::from_secs(5)).await;
+        raw.send(true, false, OpCode::Continuation, b"b");
+        assert_eq!(raw.frame().await?, (OpCode::Text, b"ab".to_vec()));
+        Ok(())
+    });
+    ends(sim, 0);
+}
+
 /// Takes an hour for each message, and for the first command.
 struct Slow;
 

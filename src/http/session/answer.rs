@@ -42,14 +42,15 @@ pub(super) fn write_answer(
     if !matches!(response.content, Content::Stream(..)) {
         link.skip_body();
     }
-    if link.is_broken() {
+    let broken = link.broken();
+    if broken.is_some() {
         link.reactor.metrics.http_refused.add(1);
     }
     if matches!(response.content, Content::Upgrade(_)) {
         response = check_upgrade(response, asked, has_body);
     }
     if let Some(log) = &asked.log {
-        log.answered(response.status);
+        log.answered(response.status, broken);
     }
     let streams = matches!(response.content, Content::Stream(..));
     let can_go_on = asked.keep_alive && !closes && !link.draining.get();
