@@ -149,6 +149,9 @@ pub enum SendError {
     },
     /// The connection is closed, or its write side was.
     Closed,
+    /// A message of a WebSocket is being sent piece by piece, and another one cannot go between: send
+    /// it when that is finished.
+    Busy,
     /// The payload is no frame of this gate's framing.
     Frame(FrameError),
 }
@@ -162,6 +165,7 @@ impl fmt::Display for SendError {
                  raise SKYRING_SEND_QUEUE_BYTES_MAX for larger bursts"
             ),
             SendError::Closed => f.write_str("the connection is closed"),
+            SendError::Busy => f.write_str("a message is sent piece by piece: wait for its end"),
             SendError::Frame(error) => error.fmt(f),
         }
     }

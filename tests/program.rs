@@ -124,7 +124,9 @@ fn without_descriptors_it_waits_and_goes_on() {
     deadline(|| {
         let mut command = Command::new("bash");
         command.args(["-c", SCRIPT, PROGRAM]);
-        let program = Program::of(command, "u16", &[]);
+        let log = std::env::temp_dir().join(format!("skyring-accepts-{}", std::process::id()));
+        command.stderr(std::fs::File::create(&log).expect("a file"));
+        let program = Program::of(command, "u16", &[("SKYRING_LOG", "info")]);
         let free = LIMIT - program.descriptors();
         assert!((12..28).contains(&free), "{free} descriptors are free");
         let mut early: Vec<TcpStream> = (0..10).map(|_| connect(program.address)).collect();
@@ -150,6 +152,12 @@ fn without_descriptors_it_waits_and_goes_on() {
         program.signal(Signal::TERM);
         drop(early);
         program.ends_with(0);
+        let text = std::fs::read_to_string(&log).expect("a log");
+        let count = |what: &str| text.lines().filter(|line| line.contains(what)).count();
+        let (failed, again) = (count("accept failed"), count("accepting again"));
+        assert!((1..12).contains(&failed), "the first, the second, the fourth ...: {text}");
+        assert!((1..=failed).contains(&again), "and when it is over: {text}");
+        std::fs::remove_file(&log).expect("it is there");
     });
 }
 

@@ -1,6 +1,7 @@
 //! The echo server in the simulated kernel: bad weather by seed, every byte in order, a clean end.
 
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use skyring::net::{FlushError, TcpListener, TcpStream};
@@ -319,6 +320,27 @@ fn a_call_that_blocks_and_panics_does_so_in_its_task() {
         joined.is_err()
     });
     assert_eq!(joined, Ok(true));
+    sim.stop().expect("clean");
+}
+
+#[test]
+fn as_many_calls_wait_as_for_threads_and_the_next_is_refused() {
+    let mut sim = Simulation::new(1);
+    let ran = sim.run(async {
+        let mut calls: Vec<_> = (0..1025).map(|n| Box::pin(skyring::blocking(move || n))).collect();
+        // All in one poll: none of them is done before the last is made.
+        let polled: Vec<_> = std::future::poll_fn(|cx| {
+            Poll::Ready(calls.iter_mut().map(|call| call.as_mut().poll(cx)).collect())
+        })
+        .await;
+        assert!(polled[..1024].iter().all(Poll::is_pending));
+        assert_eq!(polled[1024], Poll::Ready(Err(skyring::Saturated)));
+        for (n, call) in calls.into_iter().take(1024).enumerate() {
+            assert_eq!(call.await, Ok(n));
+        }
+        assert_eq!(skyring::blocking(|| 7).await, Ok(7), "there is room again");
+    });
+    ran.expect("it does not hang");
     sim.stop().expect("clean");
 }
 

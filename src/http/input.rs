@@ -80,9 +80,12 @@ impl Input {
         self.body_bytes
     }
 
-    /// Whether the body broke the protocol or a limit.
-    pub(super) fn is_broken(&self) -> bool {
-        matches!(self.body, BodyState::Broken(_))
+    /// What of the protocol, or which limit, the body has broken.
+    pub(super) fn broken(&self) -> Option<RequestError> {
+        match self.body {
+            BodyState::Broken(error) => Some(error),
+            _ => None,
+        }
     }
 
     /// The lines of the trailers, once the body has ended.
@@ -168,6 +171,15 @@ impl Input {
         let mut bytes = mem::take(&mut input.partial);
         bytes.truncate(encoded);
         Ok(Some((head, Frame::from(bytes))))
+    }
+
+    /// As much of the next head as has come, and maybe what is behind it: one that is malformed has no
+    /// end.
+    pub(super) fn head_so_far(&self) -> &[u8] {
+        match &self.piece {
+            Some(piece) if self.partial.is_empty() => &piece[self.at..],
+            _ => &self.partial,
+        }
     }
 
     /// Whether some of a head has come. An empty line, which some peers send behind a body, is none.

@@ -39,7 +39,7 @@ impl Limits {
     pub(super) fn time_of(&self, grace: Duration, bytes: u64) -> Duration {
         match self.rate_bytes_min {
             0 => Duration::MAX,
-            rate => grace + Duration::from_secs(bytes / u64::from(rate)),
+            rate => grace.saturating_add(Duration::from_secs(bytes / u64::from(rate))),
         }
     }
 }

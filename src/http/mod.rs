@@ -40,6 +40,7 @@
 //! that came together too; what they are answered leaves in one send. Heads stay where they were
 //! received. Peers are bounded by [`Limits`]: in time, too.
 
+mod access;
 mod body;
 mod client;
 mod error;

@@ -169,7 +169,10 @@ impl Router {
         self
     }
 
-    /// Tells the log of each request, at level INFO of target `skyring::http::access`.
+    /// Tells the log of each request, at level INFO of target `skyring::http::access`: `peer`,
+    /// `method`, `target`, `status`, and how long it `took` from its whole head to the end of its
+    /// answer. What is refused before it is a request has `why` instead, and of `method` and `target`
+    /// what has come. For that the clock is read twice a request.
     #[must_use]
     pub fn log_access(mut self) -> Router {
         self.logs_access = true;

@@ -1,28 +1,28 @@
 //! One connection from its first request to its last: requests in order, each answered before the
 //! next is looked at.
 
-use std::cell::Cell;
+mod answer;
+mod long;
+mod work;
+
 use std::future::poll_fn;
 use std::mem;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
+use self::answer::{Rest, write_answer};
+pub(super) use self::long::wait_sent;
+use self::work::{Answered, Work};
+use super::access::{Log, log_refused};
 use super::body::Body;
-use super::handler::{Run, Spot};
 use super::link::{Heard, Link};
-use super::outgoing::{Mode, Outgoing};
-use super::refusal::{answer, internal, refused, said};
+use super::refusal::{refused, said};
 use super::request::Request;
-use super::response::{Content, Response, Writing};
+use super::response::{Content, Response};
 use super::site::Site;
-use super::upgrade;
-use crate::clock::Now;
-use crate::error::Result;
 use crate::limit::RetryAfter;
-use crate::memory::chain::Payload;
 use crate::memory::frame::Frame;
-use crate::reactor::guarded;
 use crate::wire::http::{BodyLength, Head, RequestError, ResponseHead, Version, write_head};
 
 /// A body that nobody has read is read and dropped up to this size; else the connection closes.
@@ -77,16 +77,17 @@ pub(super) async fn serve(link: &Rc<Link>, site: &Site) {
 
 /// What a wait for a head leads to; `None`: the connection ends.
 fn hear(link: &Rc<Link>, site: &Site, heard: Heard) -> Option<(Asked, Begun)> {
-    let error = match heard {
+    match heard {
         Heard::Head(head, bytes) => match head.body {
-            BodyLength::Bytes(len) if len > link.limits.body_bytes_max => RequestError::BodyTooLong,
+            BodyLength::Bytes(len) if len > link.limits.body_bytes_max => {
+                refuse(link, site, Some(&bytes), RequestError::BodyTooLong);
+            }
             _ => return Some(begin(link, site, head, bytes)),
         },
-        Heard::Refused(error) => error,
-        Heard::Expired { begun: true } => RequestError::TooSlow,
-        Heard::Expired { begun: false } | Heard::Ended | Heard::Drained => return None,
-    };
-    refuse(link, site, error);
+        Heard::Refused(error) => refuse(link, site, None, error),
+        Heard::Expired { begun: true } => refuse(link, site, None, RequestError::TooSlow),
+        Heard::Expired { begun: false } | Heard::Ended | Heard::Drained => {}
+    }
     None
 }
 
@@ -96,13 +97,19 @@ async fn compress(answered: Answered, bytes_min: usize) -> Answered {
     Answered { response: super::gzip::compress(response, bytes_min).await, closes }
 }
 
-/// Answers what is no request, or one too much. The connection ends.
+/// Answers what is no request, or one too much. The connection ends. `head`: if it was whole.
 #[cold]
-fn refuse(link: &Rc<Link>, site: &Site, error: RequestError) {
+fn refuse(link: &Rc<Link>, site: &Site, head: Option<&[u8]>, error: RequestError) {
     link.reactor.metrics.http_requests.add(1);
     link.reactor.metrics.http_refused.add(1);
     let peer = link.stream.peer().map(tracing::field::display);
     tracing::debug!(peer, status = error.status(), why = %error, "HTTP request refused");
+    if site.router.logs_access {
+        match head {
+            Some(head) => log_refused(link, head, error),
+            None => link.look_at_head(|head| log_refused(link, head, error)),
+        }
+    }
     let response = refused(error);
     if let Content::Whole(body) = response.content {
         let head = ResponseHead {
@@ -131,25 +138,6 @@ struct Asked {
     log: Option<Box<Log>>,
 }
 
-/// A line of the access log.
-struct Log {
-    head: Head,
-    bytes: Frame,
-    started: Now,
-    status: Cell<u16>,
-}
-
-impl Log {
-    fn write(&self, link: &Link) {
-        let Log { head, bytes, started, status } = self;
-        let status = status.get();
-        let took = link.reactor.now().since(*started);
-        let (method, target) = (head.method.of(bytes), head.target.of(bytes));
-        let peer = link.stream.peer().map(tracing::field::display);
-        tracing::info!(target: "skyring::http::access", peer, method, target, status, ?took);
-    }
-}
-
 /// What a request has come to at once.
 enum Begun {
     Work(Work),
@@ -161,9 +149,7 @@ fn begin(link: &Rc<Link>, site: &Site, head: Head, bytes: Frame) -> (Asked, Begu
     link.reactor.metrics.http_requests.add(1);
     let number = link.begin(&head);
     let logs = site.router.logs_access;
-    let started = link.reactor.now();
-    let log =
-        logs.then(|| Box::new(Log { head, bytes: bytes.clone(), started, status: Cell::new(0) }));
+    let log = logs.then(|| Log::begin(&link.reactor, head, bytes.clone()));
     let is_head = head.method.bytes(&bytes) == b"HEAD";
     let mut request = Request::new(head, bytes, Body::new(link.clone(), number));
     let asked = Asked {
@@ -202,235 +188,6 @@ fn slow_down(link: &Link, retry: RetryAfter) -> Response {
     let mut response = said(429, "Too many requests");
     response.fields.extend_from_slice(format!("retry-after: {seconds}\r\n").as_bytes());
     response
-}
-
-/// What a handler has come to.
-struct Answered {
-    response: Response,
-    /// The connection cannot go on.
-    closes: bool,
-}
-
-/// A handler that works. A panic of his ends the request, and nothing else.
-struct Work {
-    spot: Spot,
-    /// Gone when it has finished.
-    place: Option<Box<dyn Run>>,
-}
-
-enum Ended {
-    Answer(Result<Response>),
-    Panicked,
-    Expired,
-}
-
-impl Work {
-    fn start(link: &Rc<Link>, spot: Spot, request: Request) -> Work {
-        let mut place = spot.take();
-        link.allow_work(Some(link.limits.answer_time));
-        place.start(request);
-        Work { spot, place: Some(place) }
-    }
-
-    fn poll(&mut self, link: &Link, cx: &mut Context<'_>) -> Poll<Answered> {
-        if link.take_expired() {
-            return Poll::Ready(self.finish(link, Ended::Expired));
-        }
-        let place = self.place.as_mut().expect("it is polled until it is finished");
-        let metrics = &link.reactor.metrics;
-        match guarded(metrics, "an HTTP handler panicked", || place.poll(cx)) {
-            Some(Poll::Ready(answer)) => Poll::Ready(self.finish(link, Ended::Answer(answer))),
-            Some(Poll::Pending) => Poll::Pending,
-            None => Poll::Ready(self.finish(link, Ended::Panicked)),
-        }
-    }
-
-    fn finish(&mut self, link: &Link, ended: Ended) -> Answered {
-        let mut place = self.place.take().expect("it is finished once");
-        let waits_for_body = link.waits_for_body.get();
-        let metrics = &link.reactor.metrics;
-        if guarded(metrics, "an HTTP handler panicked", || place.clear()).is_some() {
-            self.spot.keep(place);
-        }
-        match ended {
-            Ended::Answer(Ok(response)) => Answered { response, closes: false },
-            Ended::Answer(Err(error)) => Answered { response: answer(&error), closes: false },
-            Ended::Panicked => Answered { response: internal(), closes: false },
-            Ended::Expired if waits_for_body => {
-                metrics.http_refused.add(1);
-                Answered { response: refused(RequestError::TooSlow), closes: true }
-            }
-            Ended::Expired => {
-                tracing::warn!(time = ?link.limits.answer_time, "an HTTP handler has not answered");
-                Answered { response: said(503, "No answer in time"), closes: true }
-            }
-        }
-    }
-}
-
-/// What is left of an answer when all was written that can be at once; and whether the connection may
-/// go on behind it.
-enum Rest {
-    None {
-        goes_on: bool,
-    },
-    /// Whether all of it was written, in the end.
-    Some {
-        write: upgrade::Local<bool>,
-        goes_on: bool,
-    },
-}
-
-/// Writes the head of the answer, and its body if that is short.
-fn write_answer(link: &Rc<Link>, site: &Site, asked: &Asked, answered: Answered) -> Rest {
-    let Answered { mut response, closes } = answered;
-    // Before it is dropped: what is refused must not hang on how much has come.
-    let has_body = link.body_left() != Some(0);
-    // What writes a body may read the request's meanwhile.
-    if !matches!(response.content, Content::Stream(..)) {
-        link.skip_body();
-    }
-    if link.is_broken() {
-        link.reactor.metrics.http_refused.add(1);
-    }
-    if matches!(response.content, Content::Upgrade(_)) {
-        if has_body {
-            // What comes of it would be taken for the other protocol.
-            response = said(400, "A request for an upgrade has no body.");
-        } else if !asked.upgrade {
-            let fields = mem::take(&mut response.fields); // RFC 9110, 15.5.22: they name the protocol
-            response = said(426, "Ask for the upgrade that is served here.");
-            response.fields = fields;
-        }
-    }
-    if let Some(log) = &asked.log {
-        log.status.set(response.status);
-    }
-    let body_left = link.body_left();
-    let streams = matches!(response.content, Content::Stream(..));
-    let is_read = body_left == Some(0)
-        || !link.is_continue_due() && body_left.is_some_and(|left| left <= SKIPPED_BYTES_MAX);
-    let can_go_on = asked.keep_alive && !closes && !link.draining.get();
-    let mut keep_alive = can_go_on && (is_read || streams);
-    let bodiless = matches!(response.status, 101 | 204 | 304);
-    let (length, mode) = match &response.content {
-        _ if bodiless => (None, Mode::Silent),
-        Content::Whole(body) => (Some(BodyLength::Bytes(body.len() as u64)), Mode::Silent),
-        Content::Stream(_, Some(len)) => (Some(BodyLength::Bytes(*len)), Mode::Length(*len)),
-        Content::Stream(..) if asked.version == Version::Http10 => {
-            keep_alive = false;
-            (None, Mode::Close)
-        }
-        Content::Stream(..) => (Some(BodyLength::Chunked), Mode::Chunked),
-        Content::Upgrade(_) => (None, Mode::Silent),
-    };
-    // Behind the head there is no place for that word.
-    if streams && !asked.is_head {
-        link.let_send();
-    }
-    let date = site.date(&link.reactor);
-    link.write_head(|out| {
-        write_head(
-            out,
-            &ResponseHead {
-                status: response.status,
-                date: &date,
-                content_type: response.content_type,
-                length,
-                fields: &response.fields,
-                keep_alive: keep_alive || response.status == 101,
-                version: asked.version,
-            },
-        );
-    });
-    match response.content {
-        Content::Upgrade(serve) => {
-            upgrade::begin(link, serve);
-            Rest::None { goes_on: false }
-        }
-        _ if asked.is_head || bodiless => Rest::None { goes_on: keep_alive },
-        Content::Whole(body) => {
-            if body.len() <= link.piece_bytes_max() {
-                let is_written = link.write(body).is_ok();
-                if !is_written || !link.is_behind() {
-                    return Rest::None { goes_on: is_written && keep_alive };
-                }
-                let link = link.clone();
-                let write = Box::pin(async move { wait_sent(&link).await });
-                return Rest::Some { write, goes_on: keep_alive };
-            }
-            let link = link.clone();
-            let write = Box::pin(async move { write_long(&link, body).await });
-            Rest::Some { write, goes_on: keep_alive }
-        }
-        Content::Stream(write, _) => {
-            let link = link.clone();
-            let write = Box::pin(async move { stream(&link, write, mode).await });
-            Rest::Some { write, goes_on: keep_alive }
-        }
-    }
-}
-
-/// Writes a long body in pieces, while the peer takes them.
-async fn write_long(link: &Rc<Link>, body: Payload<'static>) -> bool {
-    let (len, most) = (body.len(), link.piece_bytes_max());
-    for start in (0..len).step_by(most) {
-        let piece = body.part(start..len.min(start + most));
-        if link.write(piece).is_err() || !wait_sent(link).await {
-            return false;
-        }
-    }
-    true
-}
-
-/// Waits until the peer has taken what was written. Whether it has.
-pub(super) async fn wait_sent(link: &Rc<Link>) -> bool {
-    link.allow_push();
-    let sent = poll_fn(|cx| match link.poll_sent(cx) {
-        Poll::Ready(sent) => Poll::Ready(sent.is_ok()),
-        Poll::Pending if link.take_expired() => Poll::Ready(false),
-        Poll::Pending => Poll::Pending,
-    })
-    .await;
-    if !sent {
-        link.stream.shutdown();
-    }
-    sent
-}
-
-/// Lets a user write a body. Whether it is whole; else the connection is reset.
-async fn stream(link: &Rc<Link>, write: Writing, mode: Mode) -> bool {
-    const PANICKED: &str = "the writer of an HTTP body panicked";
-    let metrics = &link.reactor.metrics;
-    link.allow_work(None);
-    let out = Outgoing::new(link.clone(), mode);
-    let Some(mut writing) = guarded(metrics, PANICKED, || write(out)) else {
-        link.stream.shutdown();
-        return false;
-    };
-    let written = poll_fn(|cx| {
-        if link.take_expired() {
-            return Poll::Ready(None);
-        }
-        match guarded(metrics, PANICKED, || writing.as_mut().poll(cx)) {
-            Some(polled) => polled.map(Some),
-            None => Poll::Ready(None),
-        }
-    })
-    .await;
-    guarded(metrics, PANICKED, || drop(writing));
-    let is_whole = match written {
-        Some((out, Ok(()))) => out.end(),
-        Some((_, Err(error))) => {
-            tracing::debug!(%error, "the body of an HTTP answer was given up");
-            false
-        }
-        None => false,
-    };
-    if !is_whole {
-        link.stream.shutdown();
-    }
-    is_whole
 }
 
 /// Reads and drops what nobody has read of the body, so that the next request is found behind it.

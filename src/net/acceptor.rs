@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use super::connection::Connection;
 use super::porter::{self, Porter};
 use super::preamble;
+use crate::clock::Now;
 use crate::driver::operation::{
     Descriptor, Event, FileMark, ListenOptions, Operation, SocketAddress,
 };
@@ -29,6 +30,9 @@ use crate::reactor::{Alarm, Expire, Reactor, Resident};
 /// After an accept failed for want of something (descriptors, memory) the next try waits this long:
 /// the peers wait in the backlog meanwhile, and the core does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// A shortage that comes back sooner is the same one: where every connection that ends makes room for
+/// one, accepts fail and succeed in turn.
+const SHORTAGE_GAP: Duration = Duration::from_secs(10);
 
 /// A listening socket of one core.
 pub(crate) struct Acceptor {
@@ -40,6 +44,7 @@ pub(crate) struct Acceptor {
     key: OnceCell<Key>,
     armed: Cell<bool>,
     closing: Cell<bool>,
+    shortage: Cell<Shortage>,
     /// Connections that wait for [`Acceptor::accept`], at most `SKYRING_BACKLOG`.
     queue: RefCell<VecDeque<Rc<Connection>>>,
     /// Tasks in [`Acceptor::accept`]; all look when a connection comes.
@@ -93,6 +98,7 @@ impl Acceptor {
             key: OnceCell::new(),
             armed: Cell::new(false),
             closing: Cell::new(false),
+            shortage: Cell::default(),
             queue: RefCell::new(VecDeque::new()),
             waiting: RefCell::new(Vec::new()),
             porter,
@@ -156,16 +162,38 @@ impl Acceptor {
 
     fn on_accepted(self: &Rc<Self>, result: Result<Descriptor, Errno>) {
         match result {
-            Ok(socket) => self.admit(socket),
+            Ok(socket) => {
+                self.tell_end_of_shortage();
+                self.admit(socket);
+            }
             Err(Errno::CANCELED) => {}
             // The peer was gone before we looked (accept(2)).
             Err(Errno::CONNABORTED | Errno::PROTO | Errno::INTR | Errno::AGAIN) => {}
             Err(error) => {
                 self.reactor.metrics.accept_errors.add(1);
-                tracing::warn!(address = %self.address, %error, "accept failed; trying again soon");
+                self.tell_shortage(error);
                 let this: Weak<Self> = Rc::downgrade(self);
                 self.reactor.set_timer(ACCEPT_PAUSE, Alarm::Hook(this));
             }
+        }
+    }
+
+    fn tell_shortage(&self, error: Errno) {
+        let mut shortage = self.shortage.get();
+        if let Some(times) = shortage.failed(self.reactor.now()) {
+            let address = tracing::field::display(&self.address);
+            tracing::warn!(address, %error, times, "accept failed; trying again soon");
+        }
+        self.shortage.set(shortage);
+    }
+
+    #[inline]
+    fn tell_end_of_shortage(&self) {
+        if self.shortage.get().told {
+            let mut shortage = self.shortage.get();
+            shortage.told = false;
+            self.shortage.set(shortage);
+            tracing::info!(address = %self.address, times = shortage.times, "accepting again");
         }
     }
 
@@ -308,6 +336,30 @@ impl Resident for Acceptor {
     }
 }
 
+/// A time in which accepts fail for want of something. The log hears of the first failure, the second,
+/// the fourth, and so on, and of an accept that succeeds after that.
+#[derive(Clone, Copy, Default)]
+struct Shortage {
+    times: u32,
+    last: Now,
+    /// The log has heard of it, and of no success since.
+    told: bool,
+}
+
+impl Shortage {
+    /// An accept has failed: how many have in this shortage, if the log is to hear of it.
+    fn failed(&mut self, now: Now) -> Option<u32> {
+        if now.since(self.last) >= SHORTAGE_GAP {
+            self.times = 0;
+        }
+        self.last = now;
+        self.times = self.times.saturating_add(1);
+        let is_told = self.times.is_power_of_two();
+        self.told |= is_told;
+        is_told.then_some(self.times)
+    }
+}
+
 /// An accept on a socket that does not listen would fail, and be tried again, for ever.
 pub(crate) fn check_listens(socket: &OwnedFd) -> io::Result<()> {
     if rustix::net::sockopt::socket_acceptconn(socket)? {
@@ -327,5 +379,29 @@ fn is_shortage(error: Errno) -> bool {
 impl Expire for Acceptor {
     fn expire(self: Rc<Self>) {
         self.arm();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shortage_is_told_of_ever_less_and_a_new_one_from_the_first() {
+        let mut shortage = Shortage::default();
+        let mut now = Now::START + Duration::from_secs(100);
+        let mut told = Vec::new();
+        for n in 0..1000 {
+            now = now + ACCEPT_PAUSE;
+            told.extend(shortage.failed(now));
+            if n % 2 == 0 {
+                shortage.told = false; // one was accepted between
+            }
+        }
+        assert_eq!(told, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]);
+        let soon = now + (SHORTAGE_GAP - Duration::from_nanos(1));
+        assert_eq!(shortage.failed(soon), None, "the same");
+        assert_eq!(shortage.failed(soon + SHORTAGE_GAP), Some(1), "another");
+        assert!(shortage.told);
     }
 }

@@ -37,6 +37,8 @@ pub(crate) struct Blocking {
 #[derive(Default)]
 struct State {
     jobs: VecDeque<Job>,
+    /// Jobs that wait in a simulation, where the cores themselves keep them.
+    simulated: usize,
     threads: u32,
     idle: u32,
     closed: bool,
@@ -134,21 +136,45 @@ impl Blocking {
     }
 }
 
+/// One of the jobs that wait in a simulation, until this is dropped.
+struct Waiting(Arc<Blocking>);
+
+impl Waiting {
+    fn begin(blocking: &Arc<Blocking>) -> Result<Waiting, Saturated> {
+        let mut state = blocking.lock();
+        if state.simulated >= QUEUE_MAX || state.closed {
+            return Err(Saturated);
+        }
+        state.simulated += 1;
+        Ok(Waiting(blocking.clone()))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.lock().simulated -= 1;
+    }
+}
+
 /// Virtual time would run past whatever waits for a thread: in a simulation the core does it itself, as
-/// late as the seed says.
-fn simulate(job: Job) {
+/// late as the seed says. As many may wait as for threads.
+fn simulate(blocking: &Arc<Blocking>, job: Job) -> Result<(), Saturated> {
+    let waiting = Waiting::begin(blocking)?;
     let pause = Duration::from_millis(random() % (SIMULATED_MS_MAX + 1));
     spawn(async move {
         sleep(pause).await;
+        drop(waiting);
         job();
     });
+    Ok(())
 }
 
 /// Runs `call` on a thread where it may block, and waits for its result: files, databases without
 /// an asynchronous client, long calculations. The engine has `SKYRING_BLOCKING_THREADS` of them.
 ///
-/// Dropping the future forgets the result; the call itself runs to its end. In a simulation there are no
-/// threads: the core makes the call itself, after up to 3 ms of virtual time.
+/// Dropping the future forgets the result; the call itself runs to its end. 1024 calls of an engine may
+/// wait for a thread. In a simulation there are no threads: the core makes the call itself, after up to
+/// 3 ms of virtual time, and 1024 may wait for that.
 ///
 /// # Errors
 /// [`Saturated`] when too many calls wait already, or the engine has stopped.
@@ -175,7 +201,7 @@ where
     });
     let reactor = Reactor::current();
     if reactor.driver(|driver| driver.is_simulated()) {
-        simulate(job);
+        simulate(reactor.blocking(), job)?;
     } else {
         reactor.blocking().start(job)?;
     }

@@ -183,7 +183,10 @@ metrics! {
     websocket_messages,
     /// WebSockets whose peer broke the protocol or a limit; it was told why.
     websocket_failed,
-    /// WebSockets given up because their peer did not answer a ping, or a Close, in time.
+    /// WebSockets whose peer began a message and did not end it in time; it was told why.
+    websocket_slow,
+    /// WebSockets given up because their peer did not answer a ping, or a Close, in time, or took
+    /// nothing of a message that was written in pieces.
     websocket_silent,
     /// Messages that were encoded for many WebSockets: one for each, on each core, whatever their
     /// number.

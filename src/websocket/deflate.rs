@@ -127,6 +127,20 @@ impl Compression {
         self.deflater.get_or_insert_with(|| self.style.deflater()).deflate(payload)
     }
 
+    /// Compresses a piece of a message, which [`end_pieces`](Compression::end_pieces) ends.
+    pub(super) fn deflate_piece(&mut self, piece: &[u8]) -> Vec<u8> {
+        self.deflater.get_or_insert_with(|| self.style.deflater()).deflate_piece(piece)
+    }
+
+    /// What ends a message that went in pieces.
+    pub(super) fn end_pieces(&mut self) -> &'static [u8] {
+        let end = self.deflater.get_or_insert_with(|| self.style.deflater()).end_pieces();
+        if self.style.forgets {
+            self.deflater = None;
+        }
+        end
+    }
+
     pub(super) fn inflate(
         &mut self,
         payload: &[u8],

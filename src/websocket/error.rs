@@ -22,6 +22,9 @@ pub enum SocketError {
     Silent,
     /// The peer did not answer a Close within [`Limits::close_wait`](super::Limits::close_wait).
     NotClosed,
+    /// The peer took nothing of a message that was written in pieces within
+    /// [`Limits::write_time`](super::Limits::write_time).
+    Lagging,
     /// Another task reads.
     Busy,
     /// The connection gives no more.
@@ -35,6 +38,7 @@ impl fmt::Display for SocketError {
             SocketError::Ended => f.write_str("the connection ended without a Close"),
             SocketError::Silent => f.write_str("the peer did not answer a ping in time"),
             SocketError::NotClosed => f.write_str("the peer did not answer the Close in time"),
+            SocketError::Lagging => f.write_str("the peer took nothing of a message in time"),
             SocketError::Busy => f.write_str("another task reads: one does at a time"),
             SocketError::Read(error) => error.fmt(f),
         }

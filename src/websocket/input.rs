@@ -91,6 +91,12 @@ impl Input {
         Ok(Some(item))
     }
 
+    /// Bytes that have come of a message that is not whole.
+    #[inline]
+    pub(super) fn begun(&self) -> Option<usize> {
+        self.decoder.begun()
+    }
+
     /// Drops what was received, and finds nothing.
     pub(super) fn discard(&mut self) -> Option<Item> {
         self.piece = None;

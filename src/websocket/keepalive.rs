@@ -3,6 +3,8 @@
 use std::cell::Cell;
 
 use super::error::SocketError;
+use super::patience::{NEVER, Patience};
+use crate::clock::Now;
 use crate::memory::wheel::TimerKey;
 
 /// Why a connection was given up.
@@ -13,17 +15,36 @@ pub(super) enum Cause {
     Ended,
     Silent,
     NotClosed,
+    Lagging,
 }
 
-/// Whether the peer is there.
-#[derive(Default)]
+/// Whether the peer is there, and goes on.
 pub(super) struct KeepAlive {
     pub(super) timer: Cell<Option<TimerKey>>,
+    /// When the timer is due.
+    pub(super) armed: Cell<Now>,
+    /// When it is looked at next whether the peer lives.
+    pub(super) look: Cell<Now>,
     /// Bytes that had come when it was last looked at.
     pub(super) seen: Cell<u64>,
     /// A ping was sent since then.
     pub(super) pinged: Cell<bool>,
     pub(super) cause: Cell<Cause>,
+    pub(super) patience: Patience,
+}
+
+impl Default for KeepAlive {
+    fn default() -> KeepAlive {
+        KeepAlive {
+            timer: Cell::default(),
+            armed: Cell::new(NEVER),
+            look: Cell::new(NEVER),
+            seen: Cell::default(),
+            pinged: Cell::default(),
+            cause: Cell::default(),
+            patience: Patience::default(),
+        }
+    }
 }
 
 impl KeepAlive {
@@ -34,6 +55,7 @@ impl KeepAlive {
             Cause::Ended => Some(SocketError::Ended),
             Cause::Silent => Some(SocketError::Silent),
             Cause::NotClosed => Some(SocketError::NotClosed),
+            Cause::Lagging => Some(SocketError::Lagging),
         }
     }
 }

@@ -43,6 +43,7 @@ mod masks;
 mod message;
 mod options;
 mod outgoing;
+mod patience;
 mod prepared;
 mod sending;
 mod serve;
@@ -50,6 +51,7 @@ mod socket;
 mod upgrade;
 mod url;
 mod watch;
+mod writer;
 
 pub use self::connect::{Connect, connect};
 #[cfg(feature = "deflate")]
@@ -64,4 +66,5 @@ pub use self::prepared::Prepared;
 pub use self::serve::serve;
 pub use self::socket::WebSocket;
 pub use self::upgrade::upgrade;
+pub use self::writer::Writer;
 pub use crate::wire::websocket::{Close, ProtocolError};

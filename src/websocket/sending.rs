@@ -20,13 +20,11 @@ impl WebSocket {
     /// # Errors
     /// [`SendError::Full`] when the peer reads too slowly and the queue would pass
     /// `SKYRING_SEND_QUEUE_BYTES_MAX`: the connection is closed. [`SendError::Closed`] once either
-    /// side has closed.
+    /// side has closed. [`SendError::Busy`] while a [`Writer`](super::Writer) sends its message.
     #[inline]
     pub fn send<'a>(&self, message: impl Into<Outgoing<'a>>) -> Result<(), SendError> {
         let inner = &self.0;
-        if inner.state.get() != State::Open {
-            return Err(SendError::Closed);
-        }
+        inner.may_send()?;
         match message.into().0 {
             Kind::Plain(opcode, payload) => inner.send_message(opcode, payload),
             Kind::Prepared(prepared) => inner.send_prepared(prepared),
@@ -51,6 +49,18 @@ impl WebSocket {
 }
 
 impl Inner {
+    /// Whether a message may go.
+    #[inline]
+    pub(super) fn may_send(&self) -> Result<(), SendError> {
+        if self.state.get() != State::Open {
+            return Err(SendError::Closed);
+        }
+        if self.writing.get() {
+            return Err(SendError::Busy);
+        }
+        Ok(())
+    }
+
     #[inline]
     fn send_message(&self, opcode: OpCode, payload: Payload<'_>) -> Result<(), SendError> {
         #[cfg(feature = "deflate")]
@@ -90,13 +100,22 @@ impl Inner {
         payload: Payload<'_>,
     ) -> Result<(), SendError> {
         let len = payload.len() as u64;
+        self.send_headed(FrameHead { fin: true, rsv1, opcode, mask: None, len }, payload)
+    }
+
+    /// Queues one frame; a client's gets its mask here.
+    #[inline]
+    pub(super) fn send_headed(
+        &self,
+        head: FrameHead,
+        payload: Payload<'_>,
+    ) -> Result<(), SendError> {
         if let Some(masks) = &self.masks {
             let key = masks.borrow_mut().next(&self.reactor);
-            let head = FrameHead { fin: true, rsv1, opcode, mask: Some(key), len };
+            let head = FrameHead { mask: Some(key), ..head };
             return self.send_masked(&head, key, payload.as_ref());
         }
         let mut bytes = [0; FrameHead::BYTES_MAX];
-        let head = FrameHead { fin: true, rsv1, opcode, mask: None, len };
         let encoded = head.encode(&mut bytes);
         self.stream.write_behind(&bytes[..encoded], payload)
     }

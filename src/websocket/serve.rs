@@ -131,7 +131,9 @@ impl BacklogCell {
 }
 
 impl<H: Handler<M>, M: 'static> Served<H, M> {
+    /// The handler, which is about to be called, and its socket.
     fn parts(&mut self) -> (&mut H, &Socket<M>) {
+        self.ws.0.end_wait();
         let socket = self.socket.as_ref().expect("made at the start");
         (&mut self.handler, socket)
     }

@@ -1,11 +1,6 @@
-//! One WebSocket: reading, and the order in which it ends.
-//!
-//! ```text
-//!   Open ──close(), drop, stop──▶ Closing: our Close is sent ──theirs comes──▶┐ server: closes
-//!     │                                                                       ├ client: Leaving,
-//!     └──theirs comes: answered ─────────────────────────────────────────────▶┘ until the end comes
-//! ```
-//! A peer that breaks the protocol is told so, and the connection closes at once.
+//! One WebSocket: what it is made of, and how it is read.
+
+mod ending;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -17,13 +12,13 @@ use std::task::{Context, Poll};
 use super::deflate::Compression;
 use super::error::SocketError;
 use super::input::{Input, Item};
-use super::keepalive::{Cause, KeepAlive};
+use super::keepalive::KeepAlive;
 use super::limits::Limits;
 use super::masks::Masks;
 use super::message::{Message, Text};
 use crate::driver::operation::SocketAddress;
 use crate::memory::frame::Frame;
-use crate::net::{ReadError, Stream};
+use crate::net::Stream;
 use crate::reactor::{Reactor, Waiter};
 use crate::wire::websocket::{Close, OpCode, ProtocolError, Small};
 
@@ -83,6 +78,8 @@ pub(super) struct Inner {
     pub(super) compression: Option<Box<RefCell<Compression>>>,
     pub(super) state: Cell<State>,
     pub(super) alive: KeepAlive,
+    /// A message is sent piece by piece.
+    pub(super) writing: Cell<bool>,
     reading: Cell<bool>,
     /// What was read since it last waited, in messages.
     spent: Cell<u32>,
@@ -105,6 +102,7 @@ struct Claim<'a>(&'a Inner);
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
+        self.0.end_wait();
         self.0.reading.set(false);
     }
 }
@@ -127,6 +125,7 @@ impl WebSocket {
             compression: terms.compression.map(|agreed| Box::new(RefCell::new(agreed))),
             state: Cell::new(State::Open),
             alive: KeepAlive::default(),
+            writing: Cell::new(false),
             reading: Cell::new(false),
             spent: Cell::new(0),
             failed: Cell::new(None),
@@ -271,15 +270,25 @@ impl Inner {
                 Err(error) => return Poll::Ready(Err(self.fail(error))),
             }
             match self.stream.poll_piece(cx) {
-                Poll::Ready(Ok(Some(piece))) => self.input.borrow_mut().put(piece),
+                Poll::Ready(Ok(Some(piece))) => {
+                    self.end_wait();
+                    self.input.borrow_mut().put(piece);
+                }
                 Poll::Ready(Ok(None)) => self.on_stream_end(),
                 Poll::Ready(Err(error)) => return Poll::Ready(self.on_stream_error(error)),
                 Poll::Pending => {
                     self.spent.set(0);
+                    self.wait_for_rest(self.begun());
                     return Poll::Pending;
                 }
             }
         }
+    }
+
+    /// Bytes that have come of the message that has begun and is not whole.
+    #[inline]
+    pub(super) fn begun(&self) -> Option<usize> {
+        self.input.borrow().begun()
     }
 
     /// Whether its task may read on. If not, it is polled again in the next turn: others of the core
@@ -329,6 +338,7 @@ impl Inner {
             Item::Message { opcode, compressed, payload } => {
                 let payload = if compressed { self.inflate(opcode, &payload)? } else { payload };
                 self.reactor.metrics.websocket_messages.add(1);
+                self.alive.patience.renew();
                 Ok(Some(Event::Message(message(opcode, payload))))
             }
             Item::Ping(payload) => {
@@ -364,98 +374,12 @@ impl Inner {
     fn inflate(&self, _: OpCode, _: &[u8]) -> Result<Frame, ProtocolError> {
         Err(ProtocolError::ReservedBits) // it was not agreed on
     }
-
-    /// Sends a Close, if none was sent.
-    pub(super) fn begin_close(self: &Rc<Self>, code: u16, reason: &str) {
-        assert!(
-            code == Close::NONE || crate::wire::websocket::is_close_code(code),
-            "{code} may not be sent: use 1000, or 3000 to 4999"
-        );
-        if self.state.get() == State::Open {
-            self.state.set(State::Closing);
-            self.send_close(code, reason);
-            self.watch_close();
-        }
-    }
-
-    fn send_close(&self, code: u16, reason: &str) {
-        let (payload, len) = Close::encode(code, reason);
-        // A connection that broke shows in the next read.
-        let _ = self.send_frame(OpCode::Close, false, payload[..len].into());
-    }
-
-    /// The peer's Close has come: the server ends the connection, the client waits for that
-    /// (RFC 6455, 7.1.1).
-    fn on_close(self: &Rc<Self>, close: Close) {
-        if self.state.get() == State::Open {
-            self.send_close(close.code, "");
-        }
-        self.closed_with.replace(Some(Box::new(close)));
-        if self.is_server() {
-            self.end();
-        } else {
-            self.state.set(State::Leaving);
-            self.watch_close();
-        }
-    }
-
-    /// Nothing more is read or sent; what is queued leaves.
-    pub(super) fn end(&self) {
-        self.state.set(State::Ended);
-        self.unwatch();
-        self.stream.close_later();
-    }
-
-    /// The peer broke the protocol: it is told, and the connection ends.
-    #[cold]
-    fn fail(&self, error: ProtocolError) -> SocketError {
-        self.reactor.metrics.websocket_failed.add(1);
-        tracing::debug!(peer = ?self.stream.peer(), %error, "a WebSocket failed");
-        if self.state.get() == State::Open {
-            self.send_close(error.close_code(), error.sentence());
-        }
-        self.failed.set(Some(error));
-        self.end();
-        SocketError::Protocol(error)
-    }
-
-    /// The peer has ended its side of the connection.
-    fn on_stream_end(&self) {
-        if self.state.get() != State::Leaving {
-            self.alive.cause.set(Cause::Ended);
-        }
-        self.end();
-    }
-
-    #[cold]
-    fn on_stream_error(&self, error: ReadError) -> Result<Option<Event>, SocketError> {
-        if matches!(error, ReadError::Busy) {
-            return Err(SocketError::Busy);
-        }
-        let failure = self.failure();
-        let was_leaving = self.state.get() == State::Leaving;
-        self.end();
-        match failure {
-            Some(failure) => Err(failure),
-            None if was_leaving => Ok(None), // a reset behind both Closes
-            None => Err(SocketError::Read(error)),
-        }
-    }
 }
 
 fn message(opcode: OpCode, payload: Frame) -> Message {
     match opcode {
         OpCode::Text => Message::Text(Text::checked(payload)),
         _ => Message::Binary(payload),
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.unwatch();
-        if self.state.get() == State::Open {
-            self.send_close(1001, "");
-        }
     }
 }
 

@@ -38,6 +38,7 @@ mod decoder;
 mod deflate;
 mod error;
 mod extension;
+mod fragments;
 mod handshake;
 mod head;
 mod mask;
@@ -49,6 +50,7 @@ pub use self::decoder::{Decoder, DecoderLimits, Found, Joined, Small, Step};
 pub use self::deflate::{Deflater, Inflater};
 pub use self::error::ProtocolError;
 pub use self::extension::{Agreement, DeflateOffer};
+pub use self::fragments::Fragments;
 pub use self::handshake::{
     Answer, BadAnswer, HandshakeError, Offer, RequestPlan, accept_key, read_offer,
 };

@@ -4,7 +4,10 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/events.rs"]
+mod events;
 
+mod access;
 mod bodies;
 mod clients;
 mod files;

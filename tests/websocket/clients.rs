@@ -55,6 +55,18 @@ async def main(url):
             await (await ws.ping(b"there?"))
             await ws.close(4001, "done")
             assert ws.close_code == 4001, ws.close_code
+        url_of_pieces = url.replace("/ws", "/pieces")
+        async with websockets.connect(url_of_pieces, compression=compression, max_size=None) as ws:
+            for n in (0, 1, 50, 500):
+                words = "".join("piece %d " % n for n in range(n))
+                await ws.send(words)
+                assert await ws.recv() == words
+                await ws.send(words.encode())
+                assert await ws.recv() == words.encode()
+            if hasattr(ws, "recv_streaming"):
+                await ws.send("in three pieces")
+                came = [piece async for piece in ws.recv_streaming()]
+                assert came == ["in ", "three ", "pieces", ""], came
 asyncio.run(main(sys.argv[1]))
 print("passed")
 "#;

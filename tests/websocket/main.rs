@@ -10,5 +10,7 @@ mod echo;
 mod ends;
 mod handlers;
 mod limits;
+mod pieces;
 mod storms;
 mod support;
+mod trickle;

@@ -31,8 +31,30 @@ async fn echo(request: Request) -> Result<Response> {
     websocket::upgrade(request, &options(), serve_echo)
 }
 
+/// Answers a text word by word, bytes in pieces of a thousand.
+async fn pieces(request: Request) -> Result<Response> {
+    websocket::upgrade(request, &options(), async |ws| {
+        while let Some(message) = ws.read().await? {
+            let mut writer;
+            if let Some(text) = message.as_text() {
+                writer = ws.begin_text()?;
+                for word in text.split_inclusive(' ') {
+                    writer.write(word).await?;
+                }
+            } else {
+                writer = ws.begin_binary()?;
+                for piece in message.chunks(1000) {
+                    writer.write(piece).await?;
+                }
+            }
+            writer.finish()?;
+        }
+        Ok(())
+    })
+}
+
 pub(crate) fn router() -> Router {
-    Router::new().get("/", echo).get("/ws", echo)
+    Router::new().get("/", echo).get("/ws", echo).get("/pieces", pieces)
 }
 
 /// A client that sends whatever it likes, frame by frame.
@@ -73,6 +95,12 @@ impl Raw {
 
     /// The next frame of the server's.
     pub(crate) async fn frame(&self) -> Result<(OpCode, Vec<u8>)> {
+        let (head, payload) = self.fragment().await?;
+        Ok((head.opcode, payload))
+    }
+
+    /// As [`Raw::frame`], with its head.
+    pub(crate) async fn fragment(&self) -> Result<(FrameHead, Vec<u8>)> {
         let mut head = self.stream.read_exact(2).await?.to_vec();
         let more = match head[1] {
             126 => 2,
@@ -83,7 +111,7 @@ impl Raw {
         let (head, _) = FrameHead::decode(&head)?.ok_or("a whole head")?;
         assert_eq!(head.mask, None, "a server does not mask");
         let payload = self.stream.read_exact(head.len as usize).await?;
-        Ok((head.opcode, payload.to_vec()))
+        Ok((head, payload.to_vec()))
     }
 
     /// The code that the server closes with; frames before it are dropped.

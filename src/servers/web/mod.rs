@@ -89,5 +89,6 @@ async fn live(core: usize) -> Result<Response> {
             out.write(next).await?;
         }
     });
-    Ok(events.header("cache-control", "no-store")?)
+    // What stands between must neither keep them nor hold them back (nginx).
+    Ok(events.header("cache-control", "no-store")?.header("x-accel-buffering", "no")?)
 }

@@ -157,6 +157,16 @@ impl Decoder {
         }
     }
 
+    /// How many bytes have come of a message that has begun and is not whole; `Some(0)` also amid a
+    /// head or a control frame. Whoever waits for the rest may bound the time of that.
+    #[inline]
+    pub fn begun(&self) -> Option<usize> {
+        match &self.message {
+            Some(message) => Some(message.payload.len()),
+            None => (self.frame.is_some() || self.head_len > 0).then_some(0),
+        }
+    }
+
     /// The next head. `at` is behind it then; its length is 0 if it began in an earlier piece.
     #[inline]
     fn find_head(

@@ -12,6 +12,9 @@ use super::error::ProtocolError;
 
 /// What ends a flush, and is not sent (RFC 7692, 7.2.1).
 const TAIL: [u8; 4] = [0, 0, 0xFF, 0xFF];
+/// An empty block without that: an empty message, and the end of one that went in pieces, each with
+/// its own tail (RFC 7692, 7.2.3.6).
+const EMPTY: &[u8] = &[0];
 /// Room that is made at once for what is decompressed; more only as it comes.
 const ROOM_BYTES_MAX: usize = 64 * 1024;
 
@@ -50,7 +53,19 @@ impl Deflater {
     /// The message as it is sent.
     pub fn deflate(&mut self, payload: &[u8]) -> Vec<u8> {
         if payload.is_empty() {
-            return vec![0]; // RFC 7692, 7.2.3.6
+            return EMPTY.to_vec();
+        }
+        let mut out = self.deflate_piece(payload);
+        out.truncate(out.len() - TAIL.len());
+        self.end_pieces();
+        out
+    }
+
+    /// A piece of a message as it is sent, in a fragment or as a part of one. What was before it is
+    /// known to the peer then.
+    pub fn deflate_piece(&mut self, payload: &[u8]) -> Vec<u8> {
+        if payload.is_empty() {
+            return Vec::new();
         }
         let mut out = Vec::with_capacity(payload.len() / 2 + 64);
         let before = self.compress.total_in();
@@ -66,11 +81,15 @@ impl Deflater {
                 self.compress.compress_vec(&payload[used..], &mut out, FlushCompress::Sync);
             status.expect("a compressor refuses no input");
         }
-        out.truncate(out.len() - TAIL.len());
+        out
+    }
+
+    /// What ends a message that went in pieces.
+    pub fn end_pieces(&mut self) -> &'static [u8] {
         if self.forgets {
             self.compress.reset();
         }
-        out
+        EMPTY
     }
 }
 

@@ -59,6 +59,8 @@ violations! {
     MessageTooLong = 1009 "A message is too long.",
     /// RFC 6455, 10.4: a limit of this side.
     TooManyFragments = 1009 "A message has too many fragments.",
+    /// RFC 6455, 7.4.1 and 10.4: a limit of this side.
+    TooSlow = 1008 "A message did not come in time.",
 }
 
 impl fmt::Display for ProtocolError {
