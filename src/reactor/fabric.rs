@@ -100,12 +100,13 @@ impl Fabric {
             line.spill(envelope);
             self.spilled.set(self.spilled.get() + 1);
         }
-        // The first of a turn is shown at once, lest an answer waits for the rest of the turn.
-        let is_first = !peer.touched.replace(true);
-        if is_first {
-            self.touched.borrow_mut().push(place);
-        }
-        if is_first || line.out.hidden() >= SHOWN_AT_ONCE {
+        if !line.used.replace(true) {
+            if !peer.touched.replace(true) {
+                self.touched.borrow_mut().push(place);
+            }
+            // The first of a turn is shown at once, lest an answer waits for the rest of the turn.
+            line.out.show();
+        } else if line.out.hidden() >= SHOWN_AT_ONCE {
             line.out.show();
         }
     }
@@ -173,6 +174,7 @@ impl Fabric {
     /// Whether something is left, for which there is no room.
     fn flush_peer(&self, place: usize, reactor: &Reactor) -> bool {
         let peer = &self.peers[place];
+        peer.lines.iter().for_each(|line| line.used.set(false));
         if self.shared.doors[peer.core].get().is_some_and(|door| door.is_closed()) {
             peer.touched.set(false);
             // Nobody will open them: whoever waits for an answer hears so now.

@@ -73,6 +73,8 @@ impl Peer {
 /// Both directions of a lane between this core and another.
 pub(super) struct Line {
     pub(super) out: Producer<Envelope>,
+    /// Has got something in this turn.
+    pub(super) used: Cell<bool>,
     /// What the ring has no room for, in order.
     pub(super) outbox: RefCell<VecDeque<Envelope>>,
     pub(super) spilled: Cell<bool>,
@@ -88,7 +90,8 @@ impl Line {
     }
 
     fn new(out: Producer<Envelope>, inward: Consumer<Envelope>) -> Line {
-        Line { out, outbox: RefCell::new(VecDeque::new()), spilled: Cell::new(false), inward }
+        let (used, spilled) = (Cell::new(false), Cell::new(false));
+        Line { out, used, outbox: RefCell::new(VecDeque::new()), spilled, inward }
     }
 
     /// Keeps what the ring has no room for.

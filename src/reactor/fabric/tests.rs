@@ -210,6 +210,28 @@ fn the_first_letter_of_a_turn_is_shown_at_once_and_the_others_in_runs() {
 }
 
 #[test]
+fn an_answer_behind_a_message_of_its_turn_is_shown_at_once_too() {
+    let cores = cores(2);
+    for n in 0..3 {
+        assert!(try_send(&cores[0], 1, n));
+        control(&cores[0], 1, n);
+        turn(&cores[1]);
+        assert_eq!(opened(1, Lane::Control), Vec::from_iter(0..=n));
+        turn(&cores[0]);
+    }
+}
+
+#[test]
+fn the_lane_beside_one_that_is_stuck_is_shown_at_once() {
+    let cores = cores(2);
+    while try_send(&cores[0], 1, 0) {}
+    turn(&cores[0]);
+    control(&cores[0], 1, 7);
+    turn(&cores[1]);
+    assert_eq!(opened(1, Lane::Control), [7]);
+}
+
+#[test]
 fn a_core_that_ends_shows_what_it_has_sent() {
     let cores = cores(2);
     (0..3).for_each(|n| control(&cores[0], 1, n));
