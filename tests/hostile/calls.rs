@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
@@ -275,4 +275,47 @@ impl service::Service for Giver {
         self.0.send(reply).expect("the test waits");
         Ok(())
     }
+}
+
+/// At the hardest place for what is moved as bytes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(align(256))]
+struct Aligned(u8);
+
+/// Counts its drops, and panics in the last.
+struct Heavy(Arc<AtomicU32>, [u64; 512]);
+
+impl Drop for Heavy {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        assert!(self.1[511] != 13, "told: an answer is unlucky");
+    }
+}
+
+#[test]
+fn answers_of_any_size_and_alignment_come_whole_and_go_once() {
+    quietly();
+    on_cores(2, || async {
+        let drops = Arc::new(AtomicU32::new(0));
+        for core in 0..2 {
+            service::on(core, || ()).await?;
+            assert_eq!(service::on(core, || Aligned(7)).await?, Aligned(7));
+            let aligned = service::on(core, || [Aligned(3); 9]).await?;
+            assert_eq!(aligned, [Aligned(3); 9]);
+            assert!(aligned.as_ptr().is_aligned());
+            let large = service::on(core, move || [core as u64; 1000]).await?;
+            assert!(large.iter().all(|&n| n == core as u64));
+            // One is taken; one comes when nobody waits, and is unlucky; both go once.
+            drops.store(0, Ordering::Relaxed);
+            let (first, second) = (drops.clone(), drops.clone());
+            drop(service::on(core, move || Heavy(first, [1; 512])).await?);
+            let mut given_up = Box::pin(service::on(core, move || Heavy(second, [13; 512])));
+            let polled = given_up.as_mut().poll(&mut TaskContext::from_waker(Waker::noop()));
+            assert!(polled.is_pending());
+            drop(given_up);
+            settle().await;
+            assert_eq!(drops.load(Ordering::Relaxed), 2, "core {core}");
+        }
+        Ok(())
+    });
 }
