@@ -198,7 +198,9 @@ mod tests {
         assert_eq!(oneshot.title(), "raw-uring --receive oneshot");
         let line = "./target/release/other --port 0";
         assert_eq!(Spec::parse(line), Ok(Spec::Line(line.to_owned())));
-        assert!(Spec::parse("  ").expect_err("no word").contains("raw-uring, raw-http, epoll, tokio"));
+        assert!(
+            Spec::parse("  ").expect_err("no word").contains("raw-uring, raw-http, epoll, tokio")
+        );
         assert!(Spec::parse("epoll --framing=raw").is_err());
     }
 
