@@ -208,19 +208,25 @@ fn is_refused(program: &Program) {
     assert!(is_ended(&mut connect(program.address)));
 }
 
+/// What a server with a log of this level says in a run in which it refuses one connection.
+fn said(level: &str) -> String {
+    let mut program = logging(level, "1");
+    let mut stderr = program.child.stderr.take().expect("piped");
+    let mut stream = connect(program.address);
+    is_served(&mut stream, 1);
+    is_refused(&program);
+    program.signal(Signal::TERM);
+    drop(stream);
+    program.ends_with(0);
+    let mut text = String::new();
+    stderr.read_to_string(&mut text).expect("text");
+    text
+}
+
 #[test]
 fn what_the_engine_warns_of_is_a_line_on_stderr() {
     deadline(|| {
-        let mut program = logging("warn", "1");
-        let stderr = program.child.stderr.take().expect("piped");
-        let mut stream = connect(program.address);
-        is_served(&mut stream, 1);
-        is_refused(&program);
-        program.signal(Signal::TERM);
-        drop(stream);
-        program.ends_with(0);
-        let mut text = String::new();
-        BufReader::new(stderr).read_to_string(&mut text).expect("text");
+        let text = said("warn");
         assert_eq!(text.lines().count(), 1, "{text}");
         let (time, rest) = text.split_once(' ').expect("a time");
         assert!(time.starts_with("20") && time.contains('T') && time.ends_with('Z'), "{text}");
@@ -234,21 +240,7 @@ fn what_the_engine_warns_of_is_a_line_on_stderr() {
 
 #[test]
 fn below_its_level_the_log_is_silent() {
-    deadline(|| {
-        for level in ["error", "off"] {
-            let mut program = logging(level, "1");
-            let mut stderr = program.child.stderr.take().expect("piped");
-            let mut stream = connect(program.address);
-            is_served(&mut stream, 1);
-            is_refused(&program);
-            program.signal(Signal::TERM);
-            drop(stream);
-            program.ends_with(0);
-            let mut text = String::new();
-            stderr.read_to_string(&mut text).expect("text");
-            assert_eq!(text, "", "{level}");
-        }
-    });
+    deadline(|| ["error", "off"].iter().for_each(|level| assert_eq!(said(level), "", "{level}")));
 }
 
 #[test]
